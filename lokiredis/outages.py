@@ -1,0 +1,82 @@
+"""When a call is sent again, for how long, and what the caller is told in the end (design rule 9)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    BusyLoadingError,
+    ConnectionError,
+    MaxConnectionsError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+)
+from tenacity import AsyncRetrying, Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
+
+from .errors import LokiRedisError, QueueFull, QueueUnavailable, from_reply
+
+RETRYABLE = (ConnectionError, TimeoutError, OSError)
+_PASSING = ("BUSY ", "LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "NOREPLICAS ")
+_HOPELESS = (AuthenticationError, AuthorizationError, MaxConnectionsError)
+
+
+class _Translate:
+    """Redis's errors as ours."""
+
+    def __call__(self, error: BaseException) -> LokiRedisError:
+        """The error of our tree that says the same."""
+        text = str(error)
+        if self.is_outage(error) or isinstance(error, (ConnectionError, TimeoutError, OSError)):
+            return unavailable(error)
+        code, _, rest = text.partition(" ")
+        known = from_reply(code, rest)
+        if known is not None:
+            return known
+        if "OOM" in text:
+            return QueueFull()
+        return LokiRedisError(f"Redis refused: {text.splitlines()[0] if text else type(error).__name__}")
+
+    def is_outage(self, error: BaseException) -> bool:
+        """May the same call succeed a little later?"""
+        if isinstance(error, _HOPELESS):
+            return False
+        if isinstance(error, (BusyLoadingError, ReadOnlyError, *RETRYABLE)):
+            return True
+        return isinstance(error, ResponseError) and str(error).startswith(_PASSING)
+
+
+translate = _Translate()
+
+
+def unavailable(error: BaseException) -> QueueUnavailable:
+    """One line, without the password that a URL in the text may hold."""
+    text = re.sub(r"(//[^/@\s:]*:)[^@\s]*@", r"\1***@", str(error)).splitlines()
+    return QueueUnavailable(f"Redis cannot be reached: {text[0] if text else type(error).__name__}")
+
+
+def _again(error: BaseException) -> bool:
+    return isinstance(error, (RedisError, OSError)) and translate.is_outage(error)
+
+
+def _rules(seconds: float) -> dict[str, Any]:
+    return {
+        "retry": retry_if_exception(_again),
+        "stop": stop_after_delay(seconds),
+        "wait": wait_exponential_jitter(initial=0.02, max=1, jitter=0.05),
+        "reraise": True,
+    }
+
+
+def retries(seconds: float) -> Retrying:
+    """Attempts with growing pauses, up to a second, for about *seconds*."""
+    return Retrying(**_rules(seconds))
+
+
+def async_retries(seconds: float) -> AsyncRetrying:
+    """As :func:`retries`, for asyncio."""
+    return AsyncRetrying(**_rules(seconds))

@@ -1,0 +1,437 @@
+"""The two clients: the same commands over two executors. The only place that talks to Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import functools
+import inspect
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+import redis
+import redis.asyncio as aioredis
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from . import commands, steps
+from .commands import Command
+from .connect import AsyncRedis, SyncRedis, blocking_twin, connect, connect_async, resolve
+from .errors import LokiRedisError
+from .keys import Keys
+from .models import Claim, Enqueued, NewTask, NoClaim, Signal, from_epoch
+from .outages import RETRYABLE, async_retries, retries, translate, unavailable
+from .scripts import NAMES, Script, load
+from .server import Server, read_server
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+#: How long a call is repeated while Redis is away, in seconds, before QueueUnavailable.
+RETRY_FOR = 20.0
+
+
+def _signature(method: Callable[..., Any], build: Callable[..., Any]) -> None:
+    """help() shows the arguments without the keys that the client adds."""
+    given = inspect.signature(build)
+    first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    method.__signature__ = given.replace(parameters=[first, *list(given.parameters.values())[1:]])  # type: ignore[attr-defined]
+
+
+def _sync(build: Callable[Concatenate[Keys, P], Command[T]]) -> Callable[Concatenate[Queue, P], T]:
+    @functools.wraps(build)
+    def method(self: Queue, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.run(build(self.keys, *args, **kwargs))
+
+    _signature(method, build)
+    return method
+
+
+def _async(build: Callable[Concatenate[Keys, P], Command[T]]) -> Callable[Concatenate[AsyncQueue, P], Awaitable[T]]:
+    @functools.wraps(build)
+    async def method(self: AsyncQueue, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.run(build(self.keys, *args, **kwargs))
+
+    _signature(method, build)
+    return method
+
+
+def _signal(message: Mapping[str, Any] | None) -> Signal | None:
+    if message is None or message["type"] not in ("message", b"message"):
+        return None
+    data = json.loads(message["data"])
+    return Signal(data.pop("signal"), data.pop("queue"), from_epoch(data.pop("at")), data)
+
+
+class _Client:
+    """What both clients share: the queue's keys, and which text of a script the server needs."""
+
+    def __init__(self, name: str, retry_for: float) -> None:
+        self.keys = Keys(name)
+        self.name = name
+        self.retry_for = retry_for
+        self._server: Server | None = None
+
+    def _prepare(self, script: Script) -> Script:
+        """A place for tests to put their own clock."""
+        return script
+
+    def _argv(self, command: Command[Any]) -> builtins.list[Any]:
+        return [*command.keys, *command.argv]
+
+
+class Queue(_Client):
+    """One queue, blocking calls. ``Queue.from_url()`` uses the embedded server; close it, or use ``with``.
+
+    Every method may raise QueueUnavailable after retrying for ``retry_for`` seconds, and SchemaMismatch.
+    """
+
+    def __init__(self, redis_client: SyncRedis, name: str = "default", *, retry_for: float = RETRY_FOR) -> None:
+        super().__init__(name, retry_for)
+        self.redis = redis_client
+        self._blocking: SyncRedis | None = None
+        self._owned = False
+
+    @classmethod
+    def from_url(cls, url: str | None = None, name: str = "default", *, retry_for: float = RETRY_FOR) -> Self:
+        """A queue on the Redis of *url*; None: of $LOKIREDIS_URL, else the embedded server of the nearest .loki folder."""
+        made = cls(connect(resolve(url)), name, retry_for=retry_for)
+        made._owned = True
+        return made
+
+    def close(self) -> None:
+        """Close the connections that this object made."""
+        if self._blocking is not None:
+            self._blocking.close()
+            self._blocking = None
+        if self._owned:
+            self.redis.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def run(self, command: Command[T]) -> T:
+        """Send a command, again while Redis is away, and read its reply."""
+        try:
+            return command.parse(self._send(command))
+        except RETRYABLE as e:
+            if not translate.is_outage(e):
+                raise translate(e) from None
+        except ResponseError as e:
+            if not translate.is_outage(e):
+                raise translate(e) from None
+        try:
+            for attempt in retries(self.retry_for):
+                with attempt:
+                    return command.parse(self._send(command))
+        except RedisError as e:
+            raise unavailable(e) if translate.is_outage(e) else translate(e) from e
+        raise AssertionError("tenacity ended without a result")
+
+    def _send(self, command: Command[Any]) -> Any:
+        if self._server is None:
+            self._server = read_server(self.redis)
+        loaded = self._prepare(command.script).for_server(self._server.version)
+        words = self._argv(command)
+        try:
+            return self.redis.evalsha(loaded.sha, len(command.keys), *words)
+        except NoScriptError:
+            # The server may be another one now, after a failover to an older or newer version.
+            self._server = read_server(self.redis)
+            loaded = self._prepare(command.script).for_server(self._server.version)
+            return self.redis.eval(loaded.source, len(command.keys), *words)
+
+    def _drive(self, todo: steps.Steps[T]) -> T:
+        answer: Any = None
+        raised: LokiRedisError | None = None
+        try:
+            while True:
+                step = todo.throw(raised) if raised else todo.send(answer)
+                answer, raised = None, None
+                if isinstance(step, Command):
+                    try:
+                        answer = self.run(step)
+                    except LokiRedisError as e:
+                        raised = e
+                elif isinstance(step, steps.Sleep):
+                    time.sleep(step.seconds)
+                else:
+                    self._block(step)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]
+
+    def _block(self, step: steps.Block) -> None:
+        if self._blocking is None:
+            self._blocking = blocking_twin(self.redis, steps.LONGEST_BLOCK)
+        try:
+            self._blocking.bzpopmin(list(step.marks), timeout=step.seconds)
+        except (*RETRYABLE, ResponseError) as e:
+            # The next claim meets the same outage and waits it out, or says that it lasts.
+            if not translate.is_outage(e):
+                raise translate(e) from None
+
+    def claim(
+        self,
+        agent: str,
+        types: str | Iterable[str],
+        *,
+        lease: float | None = None,
+        wait: float | None = 0,
+        request: str | None = None,
+    ) -> Claim | NoClaim:
+        """Lease the best ready task of these types to *agent*, or say why there is none (design rules 2 and 3).
+
+        ``lease`` seconds, the task's timeout when None, renewed by heartbeats. ``wait`` seconds blocks on the server
+        until there is work; None waits for ever. Raises InvalidTask for a bad agent, type or lease.
+        """
+        return self._drive(
+            steps.claim(self.keys, agent, types, lease=lease, wait=wait, request=request, now=time.monotonic)
+        )
+
+    def enqueue_many(
+        self, tasks: Iterable[NewTask | Mapping[str, Any]], *, request: str | None = None
+    ) -> builtins.list[Enqueued]:
+        """Store many tasks, in any order of their dependencies; up to 1,000 tasks or 8 MiB are one atomic call.
+
+        A larger plan is checked first and then stored in parts. Raises as enqueue, naming the index; then nothing of
+        that part is stored. Dicts use the documented camelCase names.
+        """
+        return self._drive(steps.enqueue_many(self.keys, tasks, request=request))
+
+    def listen(self, *, timeout: float | None = None) -> Iterator[Signal]:
+        """The queue's signals (SLOWDOWN, CANCEL …) as they come, for *timeout* seconds or for ever.
+
+        Messages sent while nobody listened are gone; what they told is stored, and claims obey it.
+        """
+        twin = blocking_twin(self.redis, steps.LONGEST_BLOCK)
+        ends = None if timeout is None else time.monotonic() + timeout
+        try:
+            with twin.pubsub(ignore_subscribe_messages=True) as channel:
+                channel.subscribe(self.keys.signals)
+                while (left := 1.0 if ends is None else min(1.0, ends - time.monotonic())) > 0:
+                    try:
+                        found = _signal(channel.get_message(timeout=left))
+                    except RETRYABLE:
+                        time.sleep(min(left, 0.2))
+                        continue
+                    if found is not None:
+                        yield found
+        finally:
+            twin.close()
+
+    def load_scripts(self) -> None:
+        """Load every script into the server. Raises LokiRedisError when one is refused."""
+        try:
+            self._server = read_server(self.redis)
+            for name in NAMES:
+                self.redis.script_load(load(name).for_server(self._server.version).source)
+        except RedisError as e:
+            raise unavailable(e) if translate.is_outage(e) else translate(e) from None
+
+    enqueue = _sync(commands.enqueue)
+    claim_many = _sync(commands.claim_many)
+    heartbeat = _sync(commands.heartbeat)
+    heartbeat_many = _sync(commands.heartbeat_many)
+    complete = _sync(commands.complete)
+    fail = _sync(commands.fail)
+    release = _sync(commands.release)
+    rate_limited = _sync(commands.rate_limited)
+    exchange = _sync(commands.exchange)
+    cancel = _sync(commands.cancel)
+    retry_dead = _sync(commands.retry_dead)
+    resolve_dead = _sync(commands.resolve_dead)
+    discard_dead = _sync(commands.discard_dead)
+    escalate_dead = _sync(commands.escalate_dead)
+    pause = _sync(commands.pause)
+    resume = _sync(commands.resume)
+    slowdown = _sync(commands.slowdown)
+    reset_breaker = _sync(commands.reset_breaker)
+    trip_breaker = _sync(commands.trip_breaker)
+    configure = _sync(commands.configure)
+    settings = _sync(commands.settings)
+    get = _sync(commands.get)
+    list = _sync(commands.list_)
+    stats = _sync(commands.stats)
+    counts = _sync(commands.counts)
+    breakers = _sync(commands.breakers)
+
+
+class AsyncQueue(_Client):
+    """One queue, for asyncio: the methods of :class:`Queue`, awaited. Close it, or use ``async with``."""
+
+    def __init__(self, redis_client: AsyncRedis, name: str = "default", *, retry_for: float = RETRY_FOR) -> None:
+        super().__init__(name, retry_for)
+        self.redis = redis_client
+        self._blocking: AsyncRedis | None = None
+        self._owned = False
+
+    @classmethod
+    def from_url(cls, url: str | None = None, name: str = "default", *, retry_for: float = RETRY_FOR) -> Self:
+        """As :meth:`Queue.from_url`. Starting the embedded server takes about a tenth of a second, blocking."""
+        made = cls(connect_async(resolve(url)), name, retry_for=retry_for)
+        made._owned = True
+        return made
+
+    async def close(self) -> None:
+        """Close the connections that this object made."""
+        if self._blocking is not None:
+            await self._blocking.aclose()
+            self._blocking = None
+        if self._owned:
+            await self.redis.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def run(self, command: Command[T]) -> T:
+        """Send a command, again while Redis is away, and read its reply."""
+        try:
+            return command.parse(await self._send(command))
+        except RETRYABLE as e:
+            if not translate.is_outage(e):
+                raise translate(e) from None
+        except ResponseError as e:
+            if not translate.is_outage(e):
+                raise translate(e) from None
+        try:
+            async for attempt in async_retries(self.retry_for):
+                with attempt:
+                    return command.parse(await self._send(command))
+        except RedisError as e:
+            raise unavailable(e) if translate.is_outage(e) else translate(e) from e
+        raise AssertionError("tenacity ended without a result")
+
+    async def _send(self, command: Command[Any]) -> Any:
+        if self._server is None:
+            self._server = await read_server_async(self.redis)
+        loaded = self._prepare(command.script).for_server(self._server.version)
+        words = self._argv(command)
+        try:
+            return await self.redis.evalsha(loaded.sha, len(command.keys), *words)
+        except NoScriptError:
+            self._server = await read_server_async(self.redis)
+            loaded = self._prepare(command.script).for_server(self._server.version)
+            return await self.redis.eval(loaded.source, len(command.keys), *words)
+
+    async def _drive(self, todo: steps.Steps[T]) -> T:
+        answer: Any = None
+        raised: LokiRedisError | None = None
+        try:
+            while True:
+                step = todo.throw(raised) if raised else todo.send(answer)
+                answer, raised = None, None
+                if isinstance(step, Command):
+                    try:
+                        answer = await self.run(step)
+                    except LokiRedisError as e:
+                        raised = e
+                elif isinstance(step, steps.Sleep):
+                    await asyncio.sleep(step.seconds)
+                else:
+                    await self._block(step)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]
+
+    async def _block(self, step: steps.Block) -> None:
+        if self._blocking is None:
+            self._blocking = blocking_twin(self.redis, steps.LONGEST_BLOCK)
+        try:
+            await self._blocking.bzpopmin(list(step.marks), timeout=step.seconds)
+        except (*RETRYABLE, ResponseError) as e:
+            if not translate.is_outage(e):
+                raise translate(e) from None
+
+    async def claim(
+        self,
+        agent: str,
+        types: str | Iterable[str],
+        *,
+        lease: float | None = None,
+        wait: float | None = 0,
+        request: str | None = None,
+    ) -> Claim | NoClaim:
+        """As :meth:`Queue.claim`."""
+        return await self._drive(
+            steps.claim(self.keys, agent, types, lease=lease, wait=wait, request=request, now=time.monotonic)
+        )
+
+    async def enqueue_many(
+        self, tasks: Iterable[NewTask | Mapping[str, Any]], *, request: str | None = None
+    ) -> builtins.list[Enqueued]:
+        """As :meth:`Queue.enqueue_many`."""
+        return await self._drive(steps.enqueue_many(self.keys, tasks, request=request))
+
+    async def listen(self, *, timeout: float | None = None) -> AsyncIterator[Signal]:
+        """As :meth:`Queue.listen`: ``async for signal in queue.listen()``."""
+        twin = blocking_twin(self.redis, steps.LONGEST_BLOCK)
+        ends = None if timeout is None else time.monotonic() + timeout
+        try:
+            async with twin.pubsub(ignore_subscribe_messages=True) as channel:
+                await channel.subscribe(self.keys.signals)
+                while (left := 1.0 if ends is None else min(1.0, ends - time.monotonic())) > 0:
+                    try:
+                        found = _signal(await channel.get_message(timeout=left))
+                    except RETRYABLE:
+                        await asyncio.sleep(min(left, 0.2))
+                        continue
+                    if found is not None:
+                        yield found
+        finally:
+            await twin.aclose()
+
+    async def load_scripts(self) -> None:
+        """As :meth:`Queue.load_scripts`."""
+        try:
+            self._server = await read_server_async(self.redis)
+            for name in NAMES:
+                await self.redis.script_load(load(name).for_server(self._server.version).source)
+        except RedisError as e:
+            raise unavailable(e) if translate.is_outage(e) else translate(e) from None
+
+    enqueue = _async(commands.enqueue)
+    claim_many = _async(commands.claim_many)
+    heartbeat = _async(commands.heartbeat)
+    heartbeat_many = _async(commands.heartbeat_many)
+    complete = _async(commands.complete)
+    fail = _async(commands.fail)
+    release = _async(commands.release)
+    rate_limited = _async(commands.rate_limited)
+    exchange = _async(commands.exchange)
+    cancel = _async(commands.cancel)
+    retry_dead = _async(commands.retry_dead)
+    resolve_dead = _async(commands.resolve_dead)
+    discard_dead = _async(commands.discard_dead)
+    escalate_dead = _async(commands.escalate_dead)
+    pause = _async(commands.pause)
+    resume = _async(commands.resume)
+    slowdown = _async(commands.slowdown)
+    reset_breaker = _async(commands.reset_breaker)
+    trip_breaker = _async(commands.trip_breaker)
+    configure = _async(commands.configure)
+    settings = _async(commands.settings)
+    get = _async(commands.get)
+    list = _async(commands.list_)
+    stats = _async(commands.stats)
+    counts = _async(commands.counts)
+    breakers = _async(commands.breakers)
+
+
+async def read_server_async(client: AsyncRedis) -> Server:
+    """As :func:`lokiredis.server.read_server`, awaited."""
+    try:
+        return Server.from_info(await client.info())
+    except ResponseError as e:
+        return Server.from_refusal(e)
+
+
+__all__ = ["AsyncQueue", "Queue", "aioredis", "redis"]

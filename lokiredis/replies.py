@@ -1,0 +1,275 @@
+"""Read what the scripts answer: rows of words into the models. lua/lib/record.lua and lua/lib/task.lua write them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from .canonical import default_key
+from .errors import LokiRedisError, from_reply
+from .models import (
+    Attempt,
+    Breaker,
+    Cancelled,
+    Claim,
+    Enqueued,
+    Exchange,
+    Heartbeat,
+    Hold,
+    NoClaim,
+    Outcome,
+    Page,
+    State,
+    Stats,
+    Task,
+    TypeStats,
+    from_epoch,
+    from_ms,
+)
+
+_PLACES = {
+    "leased": State.IN_PROGRESS,
+    "dead": State.DEAD_LETTER,
+    "completed": State.COMPLETED,
+    "cancelled": State.CANCELLED,
+}
+
+
+def text(value: Any) -> str:
+    """A reply's string, whether or not the client decodes."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _time(word: str) -> datetime | None:
+    return from_epoch(int(word)) if word and word != "-" else None
+
+
+def _names(value: Any) -> list[str]:
+    return text(value).split() if value else []
+
+
+def _json(value: Any) -> Any:
+    return json.loads(value) if value else None
+
+
+@dataclass(frozen=True)
+class Record:
+    """A task as a script sent it. Reading it costs more than claiming it, so that is put off until somebody looks."""
+
+    row: Sequence[Any]
+
+    def task(self) -> Task:
+        """The whole task."""
+        row = self.row
+        (
+            place, type_, priority, sequence, retries, max_retries, timeout, base, backoff, created, available, ended,
+            token, agent, _host, claimed, _lease, _limit, _handbacks, flags, _bytes, _digest, _nonce,
+        ) = text(row[1]).split(" ")  # fmt: skip
+        document: dict[str, Any] = json.loads(row[2])
+        dependencies = _names(row[3])
+        payload = document.pop("payload", None)
+        key = document.pop("idempotencyKey", None)
+        escalated, _, note = text(row[11] or "").partition(" ")
+        cancelled = place == "cancelled"
+        task = Task.model_construct(
+            **document,
+            id=text(row[0]),
+            idempotency_key=default_key(type_, payload, dependencies, document) if key is None else key,
+            type=type_,
+            priority=int(priority),
+            dependencies=tuple(dependencies),
+            payload=payload,
+            created_at=from_epoch(int(created)),
+            claimed_by=agent or None,
+            claimed_at=_time(claimed),
+            timeout=from_ms(int(timeout)),
+            retries=int(retries),
+            max_retries=int(max_retries),
+            backoff_seconds=from_ms(int(backoff)),
+            last_error=text(row[5]) if row[5] is not None else None,
+            completed_at=_time(ended) if place == "completed" else None,
+            result=_result(row[6], "I" in flags),
+            sequence=int(sequence),
+            available_at=_time(available),
+            cancelled_at=_time(ended) if cancelled else None,
+            cancel_reason=text(row[10]) if row[10] is not None else None,
+            backoff_base=from_ms(int(base)),
+            attempts=tuple(_attempt(line) for line in text(row[9] or "").splitlines()),
+            checkpoint=_json(row[7]),
+            progress=_json(row[8]),
+            waiting_on=frozenset(_names(row[4])),
+            token=int(token) if token else None,
+            lease_expires_at=_time(text(row[12])) if row[12] else None,
+            escalated_at=_time(escalated),
+            escalation_note=note if escalated else None,
+        )
+        task._state = _PLACES.get(place, State.PENDING)
+        task._place = place
+        return task
+
+
+def _result(value: Any, incomplete: bool) -> dict[str, Any] | None:
+    if not value:
+        return None
+    body: dict[str, Any] = json.loads(value)
+    return {"status": "incomplete" if incomplete else "success"} | body
+
+
+_UNESCAPED = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
+
+
+def _unescape(line: str) -> str:
+    if "\\" not in line:
+        return line
+    out, at = [], 0
+    while at < len(line):
+        pair = line[at : at + 2]
+        out.append(_UNESCAPED.get(pair, line[at]))
+        at += 2 if pair in _UNESCAPED else 1
+    return "".join(out)
+
+
+def _attempt(line: str) -> Attempt:
+    token, agent, host, claimed, ended, outcome, _operation, _state, _retries, _available, error = line.split(" ", 10)
+    return Attempt(
+        token=int(token),
+        agent=agent,
+        host=None if host == "-" else host,
+        claimed_at=from_epoch(int(claimed)),
+        ended_at=from_epoch(int(ended)),
+        outcome=outcome,
+        error=_unescape(error) or None,
+    )
+
+
+def enqueued(reply: Any) -> list[Enqueued]:
+    """Rows of id, created, state."""
+    return [Enqueued(text(id), bool(int(created)), State(text(state))) for id, created, state in reply]
+
+
+def claims(reply: Any) -> list[Claim] | NoClaim:
+    """The claims, or why there is none."""
+    if reply and not isinstance(reply[0], (list, tuple)):
+        wait = reply[2]
+        return NoClaim(text(reply[1]), int(wait) / 1000 if wait is not None and wait is not False else None)
+    return [
+        Claim(text(row[0]), int(row[13]), from_epoch(int(row[12])), from_ms(int(row[14])), Record(row)) for row in reply
+    ]
+
+
+def one_claim(reply: Any) -> Claim | NoClaim:
+    """The claim of a call that asked for one."""
+    found = claims(reply)
+    if isinstance(found, NoClaim):
+        return found
+    # A repeated call whose task was discarded meanwhile has nothing to show any more.
+    return found[0] if found else NoClaim("empty", 0)
+
+
+def some_claims(reply: Any) -> list[Claim]:
+    """The claims of a call that asked for several; none is an empty list."""
+    found = claims(reply)
+    return [] if isinstance(found, NoClaim) else found
+
+
+def error(code: Any, data: Any) -> LokiRedisError:
+    """The error that a script gave for one part of a batch."""
+    return from_reply(text(code), text(data)) or LokiRedisError(f"{text(code)} {text(data)}")
+
+
+def heartbeats(reply: Any) -> list[Heartbeat | LokiRedisError]:
+    """One per claim: renewed, cancelled, or an error."""
+    found: list[Heartbeat | LokiRedisError] = []
+    for row in reply:
+        kind = text(row[0])
+        if kind == "renewed":
+            found.append(Heartbeat(from_epoch(int(row[1])), False))
+        elif kind == "cancelled":
+            found.append(Heartbeat(None, True))
+        else:
+            found.append(error(row[0], row[1]))
+    return found
+
+
+def one_heartbeat(reply: Any) -> Heartbeat:
+    """The heartbeat of one claim; its error is raised."""
+    (found,) = heartbeats(reply)
+    if isinstance(found, LokiRedisError):
+        raise found
+    return found
+
+
+def outcome(row: Any) -> Outcome:
+    """State, retries, availableAt."""
+    return Outcome(State(text(row[0])), int(row[1]), _time(_word(row[2])))
+
+
+def _word(value: Any) -> str:
+    return "" if value is None else text(value)
+
+
+def exchange(reply: Any) -> Exchange:
+    """Outcomes in the order of the endings, and the new claims."""
+    outcomes = [error(row[1], row[2]) if text(row[0]) == "error" else outcome(row) for row in reply[0]]
+    return Exchange(outcomes, some_claims(reply[1]))
+
+
+def hold(reply: Any) -> Hold:
+    """Until when, how long, handed back."""
+    return Hold(from_epoch(int(reply[0])), int(reply[1]) / 1000, bool(int(reply[2])))
+
+
+def cancelled(reply: Any) -> Cancelled:
+    """Count, done, ids."""
+    return Cancelled(int(reply[0]), [text(id) for id in reply[2]], bool(int(reply[1])))
+
+
+def page(reply: Any) -> Page:
+    """A cursor, then the tasks."""
+    return Page([Record(row).task() for row in reply[1:]], text(reply[0]) if reply[0] else None)
+
+
+def _pairs(flat: Sequence[Any]) -> dict[str, str]:
+    return {text(flat[i]): text(flat[i + 1]) for i in range(0, len(flat), 2)}
+
+
+def _breaker(words: str) -> Breaker:
+    state, failures, last_failure, opened, half_opened = words.split(" ")[:5]
+    return Breaker(state, int(failures), _time(last_failure), _time(opened), _time(half_opened))
+
+
+def _type_stats(row: Sequence[Any]) -> TypeStats:
+    ready, delayed, blocked, in_progress, completed, dead, cancelled, paused = (int(n) for n in row[1:9])
+    return TypeStats(ready, delayed, blocked, in_progress, completed, dead, cancelled, bool(paused))
+
+
+def stats(reply: Any) -> Stats:
+    """Everything that lua/stats.lua counts."""
+    now, paused, slowdown, todo, totals, rows, breakers = reply
+    types = {text(row[0]): _type_stats(row) for row in rows}
+    counted = types.values()
+    counts = {
+        State.PENDING.value: sum(t.ready + t.delayed + t.blocked for t in counted),
+        State.IN_PROGRESS.value: sum(t.in_progress for t in counted),
+        State.COMPLETED.value: sum(t.completed for t in counted),
+        State.DEAD_LETTER.value: sum(t.dead_letter for t in counted),
+        State.CANCELLED.value: sum(t.cancelled for t in counted),
+    }
+    return Stats(
+        now=from_epoch(int(now)),
+        counts=counts,
+        types=dict(sorted(types.items())),
+        breakers={type: _breaker(words) for type, words in sorted(_pairs(breakers).items())},
+        paused=bool(paused),
+        slowdown_until=_time(text(slowdown)) if slowdown else None,
+        todo=int(todo),
+        totals={"completed": 0, "failed": 0, "dead": 0} | {k: int(v) for k, v in _pairs(totals).items()},
+    )
+
+
+def settings(reply: Any) -> Mapping[str, str]:
+    """Names and values as stored."""
+    return _pairs(reply)

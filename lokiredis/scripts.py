@@ -1,0 +1,93 @@
+"""Load ``lua/*.lua``. The two ``local … = KEYS/ARGV`` statements of a script are its signature: arguments go by name."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+_PACKAGED = Path(__file__).parent / "lua"
+#: An editable install does not see the files that the wheel carries along, so the sources come second.
+LUA = _PACKAGED if _PACKAGED.is_dir() else _PACKAGED.parent.parent / "lua"
+
+_INCLUDE = re.compile(r"^-- @include (\S+)$", re.M)
+_NONE: Mapping[str, str] = {}
+
+#: The operations: one script each.
+NAMES = tuple(sorted(path.stem for path in LUA.glob("*.lua")))
+
+#: Only these are refused when memory is full; everything else drains the queue (design rule 18).
+GROWING = frozenset({"enqueue", "import"})
+
+
+@dataclass(frozen=True)
+class Script:
+    """One operation: its source, and the names of its keys and arguments in order."""
+
+    name: str
+    source: str
+    keys: tuple[str, ...]
+    argv: tuple[str, ...]
+
+    def for_server(self, version: tuple[int, ...] | None) -> Loaded:
+        """The script as this server must get it. None: a server without versions of its own (fakeredis)."""
+        return _for_server(self, version is not None and version >= (7,), version is not None and version < (7,))
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A script's text for one kind of server, and the SHA-1 by which EVALSHA calls it."""
+
+    source: str
+    sha: str
+
+
+@cache
+def _for_server(script: Script, flags: bool, old: bool) -> Loaded:
+    source = script.source
+    if script.name not in GROWING:
+        if flags:
+            source = "#!lua flags=allow-oom\n" + source
+        elif old:
+            # Redis 6.2 refuses a script only when its first write needs memory: so the first one frees some, or nothing.
+            source = "redis.call('HDEL', KEYS[1], '')\n" + source
+    elif flags:
+        source = "#!lua\n" + source
+    return Loaded(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+@cache
+def load(name: str) -> Script:
+    """The script of an operation, with its includes in place."""
+    return read(name, _NONE)
+
+
+def read(name: str, replaced: Mapping[str, str]) -> Script:
+    """As :func:`load`, with other texts for some included files (tests put their own clock there)."""
+    source = _expand((LUA / f"{name}.lua").read_text(), set(), replaced)
+    return Script(name, source, _names(source, "KEYS"), _names(source, "ARGV"))
+
+
+def _expand(text: str, seen: set[str], replaced: Mapping[str, str]) -> str:
+    def included(match: re.Match[str]) -> str:
+        path = match[1]
+        if path in seen:
+            return ""
+        seen.add(path)
+        return _expand(replaced.get(path) or (LUA / path).read_text(), seen, replaced)
+
+    return _INCLUDE.sub(included, text)
+
+
+def _names(source: str, table: str) -> tuple[str, ...]:
+    match = re.search(rf"^local ([\w,\s]+?)\s+=\s+((?:{table}\[\d+\](?:,\s+)?)+)$", source, re.M)
+    if match is None:
+        return ()
+    names = tuple(re.split(r",\s+", match[1]))
+    numbers = [int(n) for n in re.findall(r"\d+", match[2])]
+    if numbers != list(range(1, len(names) + 1)):
+        raise ValueError(f"{table} out of order in a script: {match[0]}")
+    return names

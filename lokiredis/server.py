@@ -1,0 +1,56 @@
+"""What the queue must know of a server: its version, and whether it would throw data away."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from .errors import UnsupportedServer
+
+OLDEST = (6, 2)
+
+
+@dataclass(frozen=True)
+class Server:
+    """``version`` is None for a server that does not tell one (fakeredis, or INFO forbidden by its ACL)."""
+
+    version: tuple[int, ...] | None
+    name: str = "redis"
+
+    @classmethod
+    def from_info(cls, info: Mapping[str, Any]) -> Server:
+        """The server of an INFO reply. Raises UnsupportedServer below 6.2; warns about an evicting one."""
+        if "redis_version" not in info:
+            # A cluster client answers for each node.
+            nodes = [node for node in info.values() if isinstance(node, Mapping)]
+            info = nodes[0] if nodes else {}
+        text = str(info.get("redis_version", ""))
+        version = tuple(int(part) for part in text.split(".") if part.isdigit()) or None
+        if version is not None and version < OLDEST:
+            raise UnsupportedServer(f"this server is Redis {text}; lokiredis needs 6.2 or newer, or Valkey")
+        policy = info.get("maxmemory_policy", "noeviction")
+        if policy != "noeviction":
+            warnings.warn(
+                f"this Redis throws data away when memory is full (maxmemory-policy {policy}): "
+                "tasks WILL be lost. Set maxmemory-policy noeviction.",
+                stacklevel=2,
+            )
+        # Valkey tells the Redis version that it is compatible with as redis_version.
+        return cls(version, str(info.get("server_name", "redis")))
+
+    @classmethod
+    def from_refusal(cls, error: ResponseError) -> Server:
+        """The server of a refused INFO: the plainest form of the scripts works everywhere."""
+        return cls(None)
+
+
+def read_server(client: Any) -> Server:
+    """Ask a server who it is. Raises UnsupportedServer."""
+    try:
+        return Server.from_info(client.info())
+    except ResponseError as e:
+        return Server.from_refusal(e)

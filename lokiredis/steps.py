@@ -1,0 +1,168 @@
+"""Operations of more than one call, as generators: they yield what is to be done next and are sent its answer.
+
+Both clients drive the same steps, so waiting and splitting are written once and tested without a clock.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from . import commands
+from .commands import Command
+from .errors import DependencyCycle, InvalidTask
+from .keys import Keys
+from .models import Claim, Enqueued, NewTask, NoClaim
+
+T = TypeVar("T")
+
+#: A waiting agent asks again at least this often, in seconds: what a mark costs that died with the one it woke.
+LONGEST_BLOCK = 30.0
+_SHORTEST_BLOCK = 0.001
+#: Agents that wait for the same due time ask within these seconds of each other, not all at once.
+_SPREAD = 0.02
+
+MOST_TASKS, MOST_DEPENDENCIES, MOST_BYTES = 1000, 10_000, 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Block:
+    """Wait on the server until one of these marks is there, for at most so many seconds."""
+
+    marks: Sequence[str]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """Wait here."""
+
+    seconds: float
+
+
+Step = Command[Any] | Block | Sleep
+Steps = Generator[Step, Any, T]
+
+
+def claim(
+    keys: Keys,
+    agent: str,
+    types: str | Iterable[str],
+    *,
+    lease: float | None,
+    wait: float | None,
+    request: str | None,
+    now: Callable[[], float],
+) -> Steps[Claim | NoClaim]:
+    """Claim; while there is nothing, block on the types' marks until there is, or ``wait`` seconds have passed."""
+    names = [types] if isinstance(types, str) else list(types)
+    ends = None if wait is None else now() + wait
+    while True:
+        found: Claim | NoClaim = yield commands.claim_once(keys, agent, names, lease=lease, request=request)
+        if isinstance(found, Claim):
+            return found
+        left = None if ends is None else ends - now()
+        if left is not None and left <= 0:
+            return found
+        pause = _pause(found.retry_after, left)
+        if pause is None:
+            continue
+        # A held agent must not take a mark that another could use.
+        yield Sleep(pause) if found.reason == "held" else Block([keys.wake(type) for type in names], pause)
+
+
+def _pause(retry_after: float | None, left: float | None) -> float | None:
+    """How long to block; None to ask again at once, because the server has work left over."""
+    if retry_after == 0:
+        return None
+    pause = LONGEST_BLOCK * random.uniform(0.85, 1)
+    if retry_after is not None:
+        pause = min(pause, retry_after + random.uniform(0, _SPREAD))
+    if left is not None:
+        pause = min(pause, left)
+    return max(pause, _SHORTEST_BLOCK)
+
+
+def enqueue_many(
+    keys: Keys, tasks: Iterable[NewTask | Mapping[str, Any]], *, request: str | None
+) -> Steps[list[Enqueued]]:
+    """Everything is checked first; a plan too large for one call goes in parts, dependencies before dependents."""
+    made = [commands.as_new_task(task, index) for index, task in enumerate(tasks)]
+    if not made:
+        return []
+    whole = commands.enqueue_batch(keys, made, commands.new_request() if request is None else request)
+    if _fits(whole, made):
+        return list((yield whole))
+    results: list[Enqueued | None] = [None] * len(made)
+    base = commands.new_request() if request is None else request
+    renamed: dict[str, str] = {}
+    for number, part in enumerate(_parts(made, _in_order(made))):
+        batch = [_with_real_ids(made[i], renamed) for i in part]
+        command = commands.enqueue_batch(keys, batch, f"{base}.{number}")
+        try:
+            answers = yield command
+        except InvalidTask as e:
+            if e.index is not None:
+                e.index = part[e.index]
+            raise
+        for i, answer in zip(part, answers, strict=True):
+            results[i] = answer
+            if answer.id != made[i].id:
+                renamed[made[i].id] = answer.id
+    return [result for result in results if result is not None]
+
+
+def _fits(command: Command[Any], tasks: Sequence[NewTask]) -> bool:
+    size = sum(len(word) for word in command.argv if isinstance(word, (bytes, str)))
+    return (
+        len(tasks) <= MOST_TASKS
+        and sum(len(task.dependencies) for task in tasks) <= MOST_DEPENDENCIES
+        and size <= MOST_BYTES
+    )
+
+
+def _with_real_ids(task: NewTask, renamed: Mapping[str, str]) -> NewTask:
+    """A dependency on a task that turned out a duplicate in an earlier part means the task returned for it."""
+    if not any(name in renamed for name in task.dependencies):
+        return task
+    return task.model_copy(update={"dependencies": tuple(renamed.get(name, name) for name in task.dependencies)})
+
+
+def _in_order(tasks: Sequence[NewTask]) -> list[int]:
+    """Places in dependency order, else in the given one. Raises DependencyCycle."""
+    place = {task.id: i for i, task in reversed(list(enumerate(tasks)))}
+    waits = [0] * len(tasks)
+    behind: list[list[int]] = [[] for _ in tasks]
+    for i, task in enumerate(tasks):
+        for name in set(task.dependencies):
+            if name in place:
+                waits[i] += 1
+                behind[place[name]].append(i)
+    order = [i for i, count in enumerate(waits) if count == 0]
+    for i in order:
+        for j in behind[i]:
+            waits[j] -= 1
+            if waits[j] == 0:
+                order.append(j)
+    if len(order) < len(tasks):
+        stuck = next(i for i, count in enumerate(waits) if count > 0)
+        raise DependencyCycle(f"{tasks[stuck].id} waits for itself", index=stuck, id=tasks[stuck].id)
+    return order
+
+
+def _parts(tasks: Sequence[NewTask], order: Sequence[int]) -> Iterable[list[int]]:
+    part: list[int] = []
+    names = size = 0
+    for i in order:
+        task = tasks[i]
+        length = len(commands.document(task)) + 256 + sum(len(name) + 16 for name in task.dependencies)
+        count = len(task.dependencies)
+        if part and (len(part) == MOST_TASKS or names + count > MOST_DEPENDENCIES or size + length > MOST_BYTES):
+            yield part
+            part, names, size = [], 0, 0
+        part.append(i)
+        names, size = names + count, size + length
+    if part:
+        yield part

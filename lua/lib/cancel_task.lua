@@ -1,0 +1,16 @@
+-- cancel_task(id, task, reason): cancel one pending or running task. Its own dependents follow as a to-do (carry_on).
+local function cancel_task(id, task, reason)
+  local type, agent, token, running = task[TYPE], task[AGENT], task[TOKEN], task[STATE] == 'leased'
+  for name in string.gmatch(side(id, 'W') or '', '%S+') do zrem(prefix .. 'dependents:' .. name, id) end
+  drop(id, task, 'W')
+  keep(id, task, 'N', cut(reason, 16384))
+  task[ENDED] = now
+  transition(id, task, 'cancelled', now)
+  if running then
+    return_probe(type, id, token)
+    close_attempt(id, task, 'cancelled', 'cancel', reason)
+    signal('CANCEL', {id = id, token = tonumber(token), agent = agent, reason = cut(reason, 200)})
+  end
+  if has(task, 'P') then zadd(todo, now, 'cancel ' .. id) end
+  event('cancelled', id, type, agent, running and token or '', reason)
+end

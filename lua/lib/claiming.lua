@@ -1,0 +1,18 @@
+-- All that ending and taking claims needs, in the order in which the pieces need each other.
+-- @include lib/breaker.lua
+-- @include lib/ledger.lua
+-- @include lib/claimed.lua
+-- @include lib/requeue.lua
+-- @include lib/backoff.lua
+-- @include lib/charge.lua
+-- @include lib/hold.lua
+-- @include lib/cancel_task.lua
+-- @include lib/carry_on.lua
+-- @include lib/reap.lua
+-- @include lib/choose.lua
+-- @include lib/grant.lua
+-- @include lib/record.lua
+-- @include lib/refused_claim.lua
+-- @include lib/take.lua
+-- @include lib/claim_limits.lua
+-- @include lib/recall_claim.lua

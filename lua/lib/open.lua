@@ -1,0 +1,16 @@
+-- What every script begins with, in the order in which the pieces need each other. The check of the schema ends a
+-- script before it reads anything else.
+-- @include lib/clock.lua
+-- @include lib/schema.lua
+-- @include lib/refuse.lua
+-- @include lib/cut.lua
+-- @include lib/setting.lua
+-- @include lib/task.lua
+-- @include lib/store.lua
+-- @include lib/mark.lua
+-- @include lib/alarm.lua
+-- @include lib/event.lua
+-- @include lib/signal.lua
+-- @include lib/conclude.lua
+-- @include lib/transition.lua
+-- @include lib/side.lua

@@ -1,0 +1,14 @@
+-- release_claim(id, token, delay, text): hand a task back without a charge, for delay ms.
+-- Returns the outcome, or nil and a refusal.
+local LONGEST_DELAY = 315360000000
+
+local function release_claim(id, token, delay, text)
+  local task, refused = claimed(id, token)
+  if not task then return known[id] and recall_ending(id, token, 'release'), refused end
+  delay = tonumber(delay)
+  if not delay or not (delay >= 0 and delay <= LONGEST_DELAY) then
+    return nil, refusal('InvalidTask', 'a delay is between 0 and 10 years', {id = id, field = 'delay'})
+  end
+  hand_back(id, task, 'release', delay, text)
+  return {public(task), task[RETRIES], task[AVAILABLE]}
+end

@@ -1,0 +1,12 @@
+-- requeue(id, task, available): back to pending, where it keeps its place; available is the time before which nobody gets it.
+local function requeue(id, task, available)
+  if available <= now then available = '' end
+  task[AVAILABLE], task[ENDED] = available, ''
+  if has(task, 'I') then
+    lower(id, task, 'I')
+    drop(id, task, 'R')
+  end
+  if has(task, 'W') then transition(id, task, 'blocked', rank(task))
+  elseif available ~= '' then transition(id, task, 'delayed', available)
+  else transition(id, task, 'ready', rank(task)) end
+end

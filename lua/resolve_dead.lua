@@ -1,0 +1,40 @@
+-- resolve_dead: a person did it: the dead letter is completed, and what waits for it goes on.
+--
+-- KEYS    the queue's fixed keys that it uses (lua/README.md)
+-- ARGV    prefix, request, id, report (as of complete), result (JSON)
+-- RETURN  {state, retries, availableAt (ms or '')}
+-- ERRORS  TaskNotFound, InvalidState, DecisionReportMissing, InvalidTask
+local queue, settings, tasks, documents, index, unique, completed, cancelled, tombstones, todo, alarms, types, tally,
+  paused, breakers, dependencies, waiting, attempts, errors, results, checkpoints, progress, reasons, escalations,
+  events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10],
+  KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21],
+  KEYS[22], KEYS[23], KEYS[24], KEYS[25], KEYS[26]
+local prefix, request, id, report, body = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+-- @include lib/open.lua
+-- @include lib/claiming.lua
+-- @include lib/ending.lua
+-- @include lib/dead_letter.lua
+-- @include lib/request.lua
+
+local again = recall(request)
+if again then return cjson.decode(again) end
+local task, refused = dead_letter(id)
+if not task then return refuse(refused) end
+if #body > setting('result_bytes') then
+  return refuse(refusal('InvalidTask', 'at most ' .. setting('result_bytes') .. ' bytes', {id = id, field = 'result'}))
+end
+local gap = report_gap(report)
+if gap then return refuse(refusal('DecisionReportMissing', gap, {id = id})) end
+task[ENDED] = now
+keep(id, task, 'R', body)
+lower(id, task, 'I')
+transition(id, task, 'completed', now)
+add(tally, 'total:completed', 1)
+if has(task, 'P') then zadd(todo, now, 'release ' .. id) end
+event('resolved', id, task[TYPE])
+local reply = {'completed', task[RETRIES], ''}
+carry_on()
+retention(1)
+remember(request, cjson.encode(reply))
+conclude()
+return reply

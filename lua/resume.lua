@@ -1,0 +1,31 @@
+-- resume: hand out tasks again, of the whole queue or of one type; or lift the hold of one agent.
+--
+-- KEYS    the queue's fixed keys that it uses (lua/README.md)
+-- ARGV    prefix, type ('' for the queue), agent ('' for none)
+-- RETURN  1 when it was paused or held
+-- ERRORS  InvalidTask
+local queue, settings, tasks, alarms, types, tally, paused, dependencies, waiting, attempts, errors, results,
+  checkpoints, progress, reasons, escalations, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6],
+  KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18]
+local prefix, type, agent = ARGV[1], ARGV[2], ARGV[3]
+-- @include lib/open.lua
+-- @include lib/claim_limits.lua
+-- @include lib/mark_all.lua
+
+if agent ~= '' then
+  local refused = check_agent(agent)
+  if refused then return refuse(refused) end
+  local was = redis.call('DEL', prefix .. 'hold:' .. agent)
+  if was == 1 then event('resumed', '', '', agent) end
+  conclude()
+  return was
+end
+local key, field = queue, 'paused'
+if type ~= '' then key, field = paused, type end
+if redis.call('HEXISTS', key, field) == 0 then return 0 end
+hdel(key, field)
+event('resumed', '', type)
+signal('RESUME', {type = type ~= '' and type or nil})
+if type ~= '' then mark(type) else mark_all() end
+conclude()
+return 1
