@@ -14,7 +14,7 @@ _DEEPEST = 200
 
 
 def dumps(value: Any, field: str) -> bytes:
-    """*value* as compact JSON. Raises InvalidTask, naming *field*, for what JSON can't hold or nobody could read back."""
+    """*value* as compact JSON. Raises InvalidTask, naming *field*, for what JSON can't hold or nobody could read."""
     try:
         written = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as e:
@@ -31,7 +31,7 @@ def _reason(error: Exception) -> str:
 
 
 def check(value: Any, field: str) -> None:
-    """Refuse what ``json.dumps`` would change without a word: keys that aren't strings, nesting that can't be read back."""
+    """Refuse what ``json.dumps`` changes without a word (keys that aren't strings) and nesting that nobody can read."""
     level = [value]
     for _ in range(_DEEPEST):
         below: list[Any] = []

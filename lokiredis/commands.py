@@ -335,7 +335,10 @@ def fail(keys: Keys, /, claim: ClaimLike, error: object, *, retry: bool = True) 
 
 
 def release(keys: Keys, /, claim: ClaimLike, *, delay: float = 0, reason: str = "") -> Command[Outcome]:
-    """Hand a task back without a charge, to be claimed after ``delay`` seconds. Raises StaleClaim, TaskNotFound, InvalidTask."""
+    """Hand a task back without a charge, to be claimed after ``delay`` seconds.
+
+    Raises StaleClaim, TaskNotFound, InvalidTask.
+    """
     return _command(
         "release",
         keys,
@@ -361,7 +364,8 @@ def rate_limited(
     """Hold the claim's agent and slow the fleet down (design rule 15). Costs no attempt.
 
     Without ``retry_after`` seconds they are read from *error*, else they back off. The claim is kept until the hold
-    ends, unless ``release`` is set or the wait is longer than the longest hold. Raises StaleClaim, TaskNotFound, InvalidTask.
+    ends, unless ``release`` is set or the wait is longer than the longest hold.
+    Raises StaleClaim, TaskNotFound, InvalidTask.
     """
     if retry_after is None:
         from .ratelimit import retry_after as read
@@ -488,12 +492,15 @@ def pause(keys: Keys, /, type: str | None = None) -> Command[bool]:
 
 
 def resume(keys: Keys, /, type: str | None = None, *, agent: str | None = None) -> Command[bool]:
-    """Undo a pause, of one type or of the whole queue; with ``agent`` lift that agent's hold. True when there was one."""
+    """Undo a pause, of one type or of the whole queue; ``agent``: lift that agent's hold. True when there was one."""
     return _command("resume", keys, _flag, type=type or "", agent=agent or "")
 
 
 def slowdown(keys: Keys, /, wait: float, reason: str = "", *, request: str | None = None) -> Command[float]:
-    """No claims for ``wait`` seconds, for every agent; 0 lifts it. Returns the seconds since 1970 until when, 0 for lifted."""
+    """No claims for ``wait`` seconds, for every agent; 0 lifts it.
+
+    Returns until when, in seconds since 1970; 0 when it was lifted.
+    """
     return _command(
         "slowdown",
         keys,
@@ -515,7 +522,10 @@ def trip_breaker(keys: Keys, /, type: str) -> Command[None]:
 
 
 def configure(keys: Keys, /, **settings: Any) -> Command[int]:
-    """Change settings (the fields of :class:`lokiredis.config.Settings`); None takes a default again. Returns the new version."""
+    """Change settings (the fields of :class:`lokiredis.config.Settings`); None takes a default again.
+
+    Returns the new version of the settings. Raises InvalidTask, naming the setting.
+    """
     words = [word for pair in _settings_to_stored(settings) for word in pair]
     return _command("configure", keys, int, words)
 

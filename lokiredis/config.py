@@ -1,4 +1,4 @@
-"""The settings of a queue: stored in Redis, so that every machine acts alike. The defaults live in lua/lib/setting.lua."""
+"""The settings of a queue: stored in Redis, so that every machine acts alike. The defaults: lua/lib/setting.lua."""
 
 from __future__ import annotations
 

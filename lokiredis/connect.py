@@ -24,7 +24,7 @@ C = TypeVar("C")
 
 
 def resolve(url: str | None) -> str:
-    """*url*, else $LOKIREDIS_URL, else the embedded server of the nearest .loki folder, started when it isn't running."""
+    """*url*, else $LOKIREDIS_URL, else the embedded server of the nearest .loki folder, started when need be."""
     url = url or os.environ.get("LOKIREDIS_URL")
     if url:
         return url
@@ -58,7 +58,7 @@ _MEMORY: dict[str, Any] = {}
 
 
 def connect(url: str) -> SyncRedis:
-    """A redis-py client for ``redis://``, ``rediss://``, ``unix://`` or ``memory://``. Raises LokiRedisError for another."""
+    """A redis-py client for ``redis://``, ``rediss://``, ``unix://`` or ``memory://``. Others: LokiRedisError."""
     if url.startswith("memory://"):
         return _fake(url, "FakeRedis")
     try:
@@ -85,7 +85,7 @@ def _for_scheme(url: str, retry: Any) -> dict[str, Any]:
 
 
 def blocking_twin(client: C, longest: float) -> C:
-    """A client of the same server with connections of its own, whose timeout leaves room for blocking *longest* seconds."""
+    """A client of the same server with connections of its own, which may block for *longest* seconds."""
     kind: Any = type(client)
     pool = cast("Any", client).connection_pool
     options = pool.connection_kwargs | {"socket_timeout": longest + _BLOCK_MARGIN}

@@ -44,32 +44,11 @@ MOST_DEPENDENCIES = 1000
 
 #: Set by the queue, never by a user (design section 2); the second line is kept for later.
 RESERVED = frozenset(
-    [
-        "sequence",
-        "cancelledAt",
-        "cancelReason",
-        "backoffBase",
-        "attempts",
-        "checkpoint",
-        "progress",
-        "waitingOn",
-        "token",
-        "leaseExpiresAt",
-        "escalatedAt",
-        "escalationNote",
-        "group",
-        "locks",
-        "pool",
-        "budget",
-        "usage",
-        "createdAt",
-        "claimedBy",
-        "claimedAt",
-        "retries",
-        "lastError",
-        "completedAt",
-        "result",
-    ]
+    (
+        "sequence cancelledAt cancelReason backoffBase attempts checkpoint progress waitingOn token leaseExpiresAt "
+        "escalatedAt escalationNote group locks pool budget usage "
+        "createdAt claimedBy claimedAt retries lastError completedAt result"
+    ).split()
 )
 
 

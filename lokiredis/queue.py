@@ -98,7 +98,7 @@ class Queue(_Client):
 
     @classmethod
     def from_url(cls, url: str | None = None, name: str = "default", *, retry_for: float = RETRY_FOR) -> Self:
-        """A queue on the Redis of *url*; None: of $LOKIREDIS_URL, else the embedded server of the nearest .loki folder."""
+        """A queue on the Redis of *url*; None: $LOKIREDIS_URL, else the embedded server of the nearest .loki folder."""
         made = cls(connect(resolve(url)), name, retry_for=retry_for)
         made._owned = True
         return made

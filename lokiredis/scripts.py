@@ -1,4 +1,4 @@
-"""Load ``lua/*.lua``. The two ``local … = KEYS/ARGV`` statements of a script are its signature: arguments go by name."""
+"""Load ``lua/*.lua``. The two ``local … = KEYS/ARGV`` statements of a script are its signature."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _for_server(script: Script, flags: bool, old: bool) -> Loaded:
         if flags:
             source = "#!lua flags=allow-oom\n" + source
         elif old:
-            # Redis 6.2 refuses a script only when its first write needs memory: so the first one frees some, or nothing.
+            # Redis 6.2 refuses a script only when its first write needs memory: so the first one needs none.
             source = "redis.call('HDEL', KEYS[1], '')\n" + source
     elif flags:
         source = "#!lua\n" + source

@@ -1,0 +1,146 @@
+"""How the values of options are read: durations, JSON, text, ``@file`` and ``-`` for standard input."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from typing import Any
+
+import click
+
+from .strict import NotJson, decode, parse
+
+FOREVER = math.inf
+
+_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
+_PLAIN = re.compile(rf"\A{_NUMBER}\Z")
+_PARTS = re.compile(rf"\A(?:{_NUMBER}(?:ms|s|m|h|d))+\Z")
+_PART = re.compile(rf"({_NUMBER})(ms|s|m|h|d)")
+
+
+def duration(value: str | float) -> float:
+    """``90``, ``90s``, ``30m``, ``2h``, ``1d``, ``1h30m``, ``500ms`` as seconds; a whole number when it is one."""
+    if isinstance(value, (int, float)):
+        return value
+    text = value.strip().lower()
+    if _PLAIN.match(text):
+        seconds = float(text)
+    elif _PARTS.match(text):
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    else:
+        raise click.BadParameter(f"{value!r} is not a duration such as 90, 90s, 30m, 2h, 1d, 1h30m or 500ms")
+    if not math.isfinite(seconds):
+        raise click.BadParameter(f"{value[:20]}… is longer than anything can wait")
+    return int(seconds) if seconds == int(seconds) else seconds
+
+
+def duration_or_forever(value: str | float) -> float:
+    """A duration, or ``forever`` as infinity."""
+    return FOREVER if isinstance(value, str) and value.strip().lower() == "forever" else duration(value)
+
+
+def queue_name(value: str) -> str:
+    """A queue's name."""
+    from ..errors import InvalidTask
+    from ..keys import Keys
+
+    try:
+        return Keys(value).name
+    except InvalidTask as e:
+        raise click.BadParameter(e.message) from None
+
+
+def text_value(value: str, option: str) -> str:
+    """The text that an option stands for: itself, ``@file``, ``-`` (standard input), ``@@x`` for a text ``@x``."""
+    if value.startswith("@@"):
+        return value[1:]
+    if value != "-" and not value.startswith("@"):
+        return value
+    try:
+        return decode(_read(value))
+    except NotJson as e:
+        raise _bad(option, f"{_source(value)}{e}") from None
+
+
+def json_value(value: str, option: str) -> Any:
+    """The JSON that an option stands for: itself, ``@file`` or ``-``."""
+    try:
+        return parse(_read(value) if value == "-" or value.startswith("@") else value)
+    except NotJson as e:
+        raise _bad(option, f"{_source(value)}{e}") from None
+
+
+def json_object(value: str, option: str) -> dict[str, Any]:
+    """The same, and it must be an object."""
+    found = json_value(value, option)
+    if not isinstance(found, dict):
+        raise _bad(option, f"{_source(value)}must be a JSON object")
+    return found
+
+
+def json_or_text(value: str, option: str) -> Any:
+    """JSON when the text starts with ``{`` or ``[``, else the text itself."""
+    text = text_value(value, option)
+    if not text.lstrip().startswith(("{", "[")):
+        return text
+    try:
+        return parse(text)
+    except NotJson as e:
+        raise _bad(option, f"{_source(value)}{e}") from None
+
+
+def extra_field(text: str) -> tuple[str, Any]:
+    """``name=text`` or ``name:=JSON`` as a pair."""
+    name, equals, value = text.partition("=")
+    as_json = name.endswith(":")
+    name = name.removesuffix(":")
+    if not equals or not name:
+        raise click.BadParameter(f"{text!r} is neither name=text nor name:=JSON")
+    if not as_json:
+        return name, value
+    try:
+        return name, parse(value)
+    except NotJson as e:
+        raise click.BadParameter(f"{name}: {e}") from None
+
+
+class Fields(click.types.FuncParamType):  # type: ignore[type-arg]  # not generic before click 8.4
+    """``--field``; in the environment one field to a line, since their texts hold spaces."""
+
+    envvar_list_splitter = "\n"
+
+    def __init__(self) -> None:
+        super().__init__(extra_field)
+
+
+def stdin_bytes() -> bytes:
+    """All of standard input."""
+    return sys.stdin.buffer.read()
+
+
+def one_reader(**options: str | None) -> None:
+    """Refuse two options that both want standard input: the second would silently get nothing."""
+    readers = ["--" + name.replace("_", "-") for name, value in options.items() if value == "-"]
+    if len(readers) > 1:
+        raise click.UsageError(f"only one of {', '.join(readers)} can read standard input")
+
+
+def _read(value: str) -> bytes:
+    if value == "-":
+        return stdin_bytes()
+    path = value[1:]
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except (OSError, ValueError) as e:
+        raise click.BadParameter(f"cannot read {path!r}: {getattr(e, 'strerror', None) or e}") from None
+
+
+def _source(value: str) -> str:
+    return "standard input: " if value == "-" else f"{value[1:]}: " if value.startswith("@") else ""
+
+
+def _bad(option: str, message: str) -> click.BadParameter:
+    return click.BadParameter(message, ctx=click.get_current_context(silent=True), param_hint=option)

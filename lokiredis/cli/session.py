@@ -1,0 +1,88 @@
+"""What one command line works with: which server, which queue, and how it answers."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .address import is_redis_url, shown_url
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..queue import Queue
+
+SCHEMA_VERSION = 1
+
+#: Seconds that a call is repeated while Redis is away. Somebody may look at the screen meanwhile.
+_RETRY_FOR = 5.0
+
+#: An unpaired surrogate can't be written as UTF-8, and a C1 control moves a terminal's cursor: both as \uXXXX.
+_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+@dataclass
+class Session:
+    """The global options. None: not given yet, so that an option after the verb can still decide."""
+
+    url: str | None = None
+    queue_name: str | None = None
+    json: bool | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    def queue(self, *, patient: bool = False) -> Queue:
+        """The queue that the options name, closed when the command ends. *patient*: sit a restart of Redis out."""
+        if self.url is not None and not is_redis_url(self.url):
+            raise click.BadParameter(f"not a Redis URL: {shown_url(self.url)}", param_hint="--url")
+        from ..queue import RETRY_FOR, Queue
+
+        self._catch_warnings()
+        queue = Queue.from_url(self.url, self.queue_name or "default", retry_for=RETRY_FOR if patient else _RETRY_FOR)
+        ctx = click.get_current_context(silent=True)
+        if ctx is not None:
+            ctx.call_on_close(queue.close)
+        return queue
+
+    def _catch_warnings(self) -> None:
+        """Hold warnings back until the end, without Python's file and line; each once."""
+
+        def keep(message: Warning | str, *_: object, **__: object) -> None:
+            if str(message) not in self.warnings:
+                self.warnings.append(str(message))
+
+        # A command is a process: nobody else's warnings are caught here.
+        warnings.showwarning = keep
+
+    def answer(self, data: object, human: Callable[[], None]) -> None:
+        """One JSON document on standard output when --json was given, else what *human* prints."""
+        if self.json:
+            click.echo(document({"schemaVersion": SCHEMA_VERSION, "data": data}))
+        else:
+            human()
+
+
+def document(value: Any) -> str:
+    """*value* as one line of JSON that any terminal and any encoding takes."""
+    unicode = (getattr(sys.stdout, "encoding", None) or "").lower().startswith("utf")
+    text = json.dumps(value, ensure_ascii=not unicode)
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def console() -> Console:
+    """A rich console that takes user text as it is: no markup, no emoji codes, no highlighting."""
+    from os import environ
+
+    from rich.console import Console
+
+    wide = None if sys.stdout.isatty() or "COLUMNS" in environ else 160
+    return Console(file=sys.stdout, markup=False, emoji=False, highlight=False, width=wide)
+
+
+pass_session = click.make_pass_decorator(Session, ensure=True)

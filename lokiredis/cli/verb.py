@@ -1,0 +1,108 @@
+"""One shape for every command: examples, global options before or after the verb, environment twins."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from .params import queue_name
+from .session import Session
+
+CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+GLOBAL = frozenset({"--url", "--queue", "--json", "--help", "--version"})
+
+
+class Verb(click.Command):
+    """A command with examples in its help. ``reaches=False``: it talks to no queue, so it takes only --json."""
+
+    def __init__(self, *args: Any, examples: str, reaches: bool = True, **rest: Any) -> None:
+        super().__init__(*args, **{"context_settings": CONTEXT} | rest)
+        self.examples = examples
+        self.params += _global_options(reaches)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The command's own options, then the global ones."""
+        _write_options(self, ctx, formatter)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The examples, one to a line, and the rule for the environment twins."""
+        _write_examples(self.examples, formatter)
+        own = [p for p in self.params if isinstance(p, click.Option) and GLOBAL.isdisjoint(p.opts) and not p.envvar]
+        if own and ctx.auto_envvar_prefix:
+            flag = next(o for o in own[0].opts if o.startswith("--"))
+            twin = f"{ctx.auto_envvar_prefix}_{str(own[0].name).upper()}"
+            with formatter.section("Environment"):
+                formatter.write_text(f"Every option can be set there too: {twin} for {flag}, and so on.")
+
+
+class Family(click.Group):
+    """A command with subcommands."""
+
+    def __init__(self, *args: Any, examples: str, reaches: bool = True, **rest: Any) -> None:
+        super().__init__(*args, **{"context_settings": CONTEXT} | rest)
+        self.examples = examples
+        self.params += _global_options(reaches)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands, then the options."""
+        self.format_commands(ctx, formatter)
+        _write_options(self, ctx, formatter)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The examples, one to a line."""
+        _write_examples(self.examples, formatter)
+
+
+def _global_options(reaches: bool) -> list[click.Parameter]:
+    options: list[click.Parameter] = [_global("--json", "Answer with one JSON document.", is_flag=True, default=None)]
+    if reaches:
+        options[:0] = [
+            _global("--url", "Redis, as redis://, rediss:// or unix://.", metavar="URL"),
+            _global("--queue", "The queue, if not 'default'.", metavar="NAME", type=queue_name),
+        ]
+    return options
+
+
+def _global(flag: str, help: str, **rest: Any) -> click.Option:
+    return click.Option(
+        [flag],
+        help=help,
+        envvar=f"LOKIREDIS_{flag[2:].upper()}",
+        show_envvar=True,
+        expose_value=False,
+        is_eager=True,
+        callback=_remember,
+        **rest,
+    )
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Keep the value nearest to the user: after the verb, then before it, then the environment."""
+    session = ctx.ensure_object(Session)
+    name = "queue_name" if param.name == "queue" else str(param.name)
+    source = ctx.get_parameter_source(str(param.name))
+    given = source is ParameterSource.COMMANDLINE
+    if given or (source is ParameterSource.ENVIRONMENT and getattr(session, name) is None):
+        setattr(session, name, value)
+
+
+def _write_options(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    own: list[tuple[str, str]] = []
+    everywhere: list[tuple[str, str]] = []
+    for param in command.get_params(ctx):
+        record = param.get_help_record(ctx)
+        if record is not None:
+            (own if GLOBAL.isdisjoint(param.opts) else everywhere).append(record)
+    for title, records in (("Options", own), ("Global options", everywhere)):
+        if records:
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def _write_examples(examples: str, formatter: click.HelpFormatter) -> None:
+    with formatter.section("Examples"):
+        indent = " " * formatter.current_indent
+        formatter.write(textwrap.indent(textwrap.dedent(examples).strip(), indent) + "\n")
