@@ -12,7 +12,7 @@ from functools import cache
 from socket import gethostname
 from typing import Any, Generic, Protocol, TypeVar
 
-from . import replies
+from . import arguments, replies
 from .canonical import default_key, digest, dumps
 from .config import Settings
 from .config import from_stored as _settings_from_stored
@@ -89,43 +89,7 @@ def new_request() -> str:
 
 
 def _request(request: str | None) -> str:
-    if request is None:
-        return new_request()
-    if not re.fullmatch(r"[\x21-\x7e]{1,128}", request):
-        raise InvalidTask("1 to 128 visible ASCII characters", field="request")
-    return request
-
-
-def _text(value: object) -> bytes:
-    return str(value).encode("utf-8", "backslashreplace")
-
-
-def _ms(seconds: float, field: str) -> int:
-    try:
-        return to_ms(seconds)
-    except (TypeError, ValueError, OverflowError):
-        raise InvalidTask("a finite number of seconds", field=field) from None
-
-
-def _lease(lease: float | None) -> int | str:
-    if lease is None:
-        return ""
-    ms = _ms(lease, "lease")
-    if ms < 1:
-        raise InvalidTask("above 0", field="lease")
-    return ms
-
-
-def _types(types: str | Iterable[str]) -> builtins.list[str]:
-    found = [types] if isinstance(types, str) else list(types)
-    for type in found:
-        if not isinstance(type, str):
-            raise InvalidTask("not a task type", field="types")
-    return found
-
-
-def _token(claim: ClaimLike) -> int:
-    return int(claim.token)
+    return new_request() if request is None else arguments.request(request)
 
 
 # ---- what goes in
@@ -247,12 +211,12 @@ def _claim(
         "claim",
         keys,
         parse,
-        _types(types),
-        agent=agent,
+        arguments.task_types(types),
+        agent=arguments.agent(agent),
         host=_host(),
         request=_request(request),
-        limit=limit,
-        lease=_lease(lease),
+        limit=arguments.limit(limit),
+        lease=arguments.lease_ms(lease),
     )
 
 
@@ -262,13 +226,13 @@ def heartbeat(keys: Keys, /, claim: ClaimLike, *, checkpoint: Any = None, progre
     Returns Heartbeat(deadline, cancelled): after a cancel ``deadline`` is None and ``cancelled`` True.
     Raises StaleClaim when the claim has ended otherwise, TaskNotFound, InvalidTask (more than 1 MiB).
     """
-    words = [claim.id, _token(claim), _optional(checkpoint, "checkpoint"), _optional(progress, "progress")]
+    words = [*arguments.proof(claim), _optional(checkpoint, "checkpoint"), _optional(progress, "progress")]
     return _command("heartbeat", keys, replies.one_heartbeat, words)
 
 
 def heartbeat_many(keys: Keys, /, claims: Iterable[ClaimLike]) -> Command[builtins.list[Heartbeat | LokiRedisError]]:
     """Renew many claims in one call; each gets its Heartbeat, or the error that it would have raised."""
-    words = [word for claim in claims for word in (claim.id, _token(claim), "", "")]
+    words = [word for proof in arguments.proofs(claims) for word in (*proof, "", "")]
     return _command("heartbeat", keys, replies.heartbeats, words)
 
 
@@ -314,7 +278,8 @@ def complete(
     report (design rule 14: the claim stays), StaleClaim, TaskNotFound, InvalidTask.
     """
     report, body = _result(output, decision_report, result)
-    return _command("complete", keys, replies.outcome, id=claim.id, token=_token(claim), report=report, body=body)
+    id, token = arguments.proof(claim)
+    return _command("complete", keys, replies.outcome, id=id, token=token, report=report, body=body)
 
 
 def fail(keys: Keys, /, claim: ClaimLike, error: object, *, retry: bool = True) -> Command[Outcome]:
@@ -322,14 +287,15 @@ def fail(keys: Keys, /, claim: ClaimLike, error: object, *, retry: bool = True) 
 
     ``retry=False`` sends the task there at once. Raises StaleClaim, TaskNotFound.
     """
+    id, token = arguments.proof(claim)
     return _command(
         "fail",
         keys,
         replies.outcome,
-        id=claim.id,
-        token=_token(claim),
-        text=_text(error),
-        retry="retry" if retry else "final",
+        id=id,
+        token=token,
+        text=arguments.text(error),
+        retry="retry" if arguments.flag(retry, "retry") else "final",
         spread=random.random(),
     )
 
@@ -339,14 +305,15 @@ def release(keys: Keys, /, claim: ClaimLike, *, delay: float = 0, reason: str = 
 
     Raises StaleClaim, TaskNotFound, InvalidTask.
     """
+    id, token = arguments.proof(claim)
     return _command(
         "release",
         keys,
         replies.outcome,
-        id=claim.id,
-        token=_token(claim),
-        delay=_ms(delay, "delay"),
-        reason=_text(reason),
+        id=id,
+        token=token,
+        delay=arguments.ms(delay, "delay"),
+        reason=arguments.text(reason),
     )
 
 
@@ -371,31 +338,32 @@ def rate_limited(
         from .ratelimit import retry_after as read
 
         retry_after = read(error)
+    id, token = arguments.proof(claim)
     return _command(
         "rate_limited",
         keys,
         replies.hold,
-        id=claim.id,
-        token=_token(claim),
+        id=id,
+        token=token,
         request=_request(request),
-        text=_text(error),
-        wait="" if retry_after is None else _ms(retry_after, "retryAfter"),
+        text=arguments.text(error),
+        wait="" if retry_after is None else arguments.wait_ms(retry_after, "retryAfter"),
         spread=random.random(),
         checkpoint=_optional(checkpoint, "checkpoint"),
-        give="release" if release else "",
+        give="release" if arguments.flag(release, "release") else "",
     )
 
 
 def _ending(ending: Finished | Failed | Released) -> builtins.list[Any]:
-    claim = ending.claim
     if isinstance(ending, Finished):
         report, body = _result(ending.output, ending.decision_report, ending.result)
-        return ["complete", claim.id, _token(claim), report, body, ""]
+        return ["complete", *arguments.proof(ending.claim), report, body, ""]
     if isinstance(ending, Failed):
-        words = _text(ending.error), "retry" if ending.retry else "final", random.random()
-        return ["fail", claim.id, _token(claim), *words]
+        retry = "retry" if arguments.flag(ending.retry, "retry") else "final"
+        return ["fail", *arguments.proof(ending.claim), arguments.text(ending.error), retry, random.random()]
     if isinstance(ending, Released):
-        return ["release", claim.id, _token(claim), _ms(ending.delay, "delay"), _text(ending.reason), ""]
+        words = arguments.ms(ending.delay, "delay"), arguments.text(ending.reason), ""
+        return ["release", *arguments.proof(ending.claim), *words]
     raise InvalidTask("an ending is Finished, Failed or Released", field="finished")
 
 
@@ -414,18 +382,20 @@ def exchange(
 
     Each ending gets its own Outcome or error. While the agent is held the endings count and no claim is given.
     """
-    names = _types(types)
+    names = arguments.task_types(types)
+    if not isinstance(finished, Iterable):
+        raise InvalidTask("endings: Finished, Failed or Released", field="finished")
     rest = [*names, *(word for ending in finished for word in _ending(ending))]
     return _command(
         "exchange",
         keys,
         replies.exchange,
         rest,
-        agent=agent,
+        agent=arguments.agent(agent),
         host=_host(),
         request=_request(request),
-        limit=limit,
-        lease=_lease(lease),
+        limit=arguments.limit(limit, 0),
+        lease=arguments.lease_ms(lease),
         count=len(names),
     )
 
@@ -438,7 +408,8 @@ def cancel(keys: Keys, /, id: str, reason: str = "", *, request: str | None = No
 
     ``done`` is False while a long cascade goes on by itself. Raises TaskNotFound, InvalidState.
     """
-    return _command("cancel", keys, replies.cancelled, request=_request(request), id=id, reason=_text(reason))
+    named = {"id": arguments.word(id, "id"), "reason": arguments.text(reason)}
+    return _command("cancel", keys, replies.cancelled, request=_request(request), **named)
 
 
 def retry_dead(
@@ -453,9 +424,9 @@ def retry_dead(
         keys,
         replies.outcome,
         request=_request(request),
-        id=id,
-        delay=_ms(delay, "delay"),
-        force="force" if force else "",
+        id=arguments.word(id, "id"),
+        delay=arguments.ms(delay, "delay"),
+        force="force" if arguments.flag(force, "force") else "",
     )
 
 
@@ -465,17 +436,20 @@ def resolve_dead(keys: Keys, /, id: str, result: Mapping[str, Any], *, request: 
     Raises DecisionReportMissing, TaskNotFound, InvalidState, InvalidTask.
     """
     report, body = _result(None, None, result)
-    return _command("resolve_dead", keys, replies.outcome, request=_request(request), id=id, report=report, body=body)
+    named = {"id": arguments.word(id, "id"), "report": report, "body": body}
+    return _command("resolve_dead", keys, replies.outcome, request=_request(request), **named)
 
 
 def discard_dead(keys: Keys, /, id: str, reason: str = "", *, request: str | None = None) -> Command[Cancelled]:
     """Remove a dead letter for good; what waits for it is cancelled, and counted. Raises TaskNotFound, InvalidState."""
-    return _command("discard_dead", keys, replies.cancelled, request=_request(request), id=id, reason=_text(reason))
+    named = {"id": arguments.word(id, "id"), "reason": arguments.text(reason)}
+    return _command("discard_dead", keys, replies.cancelled, request=_request(request), **named)
 
 
-def escalate_dead(keys: Keys, /, id: str, note: str) -> Command[None]:
+def escalate_dead(keys: Keys, /, id: str, note: str, *, request: str | None = None) -> Command[None]:
     """Note on a dead letter that it needs a human decision. Raises TaskNotFound, InvalidState."""
-    return _command("escalate_dead", keys, _nothing, id=id, note=_text(note))
+    named = {"id": arguments.word(id, "id"), "note": arguments.text(note)}
+    return _command("escalate_dead", keys, _nothing, request=_request(request), **named)
 
 
 def _nothing(reply: Any) -> None:
@@ -486,14 +460,24 @@ def _flag(reply: Any) -> bool:
     return bool(int(reply))
 
 
-def pause(keys: Keys, /, type: str | None = None) -> Command[bool]:
+def pause(keys: Keys, /, type: str | None = None, *, request: str | None = None) -> Command[bool]:
     """Stop handing out tasks, of one type or of the whole queue. True when that changed something."""
-    return _command("pause", keys, _flag, type=type or "")
+    chosen = "" if type is None else arguments.task_type(type)
+    return _command("pause", keys, _flag, request=_request(request), type=chosen)
 
 
-def resume(keys: Keys, /, type: str | None = None, *, agent: str | None = None) -> Command[bool]:
+def resume(
+    keys: Keys, /, type: str | None = None, *, agent: str | None = None, request: str | None = None
+) -> Command[bool]:
     """Undo a pause, of one type or of the whole queue; ``agent``: lift that agent's hold. True when there was one."""
-    return _command("resume", keys, _flag, type=type or "", agent=agent or "")
+    return _command(
+        "resume",
+        keys,
+        _flag,
+        request=_request(request),
+        type="" if type is None else arguments.task_type(type),
+        agent="" if agent is None else arguments.agent(agent),
+    )
 
 
 def slowdown(keys: Keys, /, wait: float, reason: str = "", *, request: str | None = None) -> Command[float]:
@@ -506,28 +490,28 @@ def slowdown(keys: Keys, /, wait: float, reason: str = "", *, request: str | Non
         keys,
         lambda reply: int(reply) / 1000,
         request=_request(request),
-        wait=_ms(wait, "wait"),
-        reason=_text(reason),
+        wait=arguments.ms(wait, "wait"),
+        reason=arguments.text(reason),
     )
 
 
-def reset_breaker(keys: Keys, /, type: str) -> Command[None]:
+def reset_breaker(keys: Keys, /, type: str, *, request: str | None = None) -> Command[None]:
     """Close the circuit breaker of a type and forget its failures and its probe."""
-    return _command("reset_breaker", keys, _nothing, type=type)
+    return _command("reset_breaker", keys, _nothing, request=_request(request), type=arguments.task_type(type))
 
 
-def trip_breaker(keys: Keys, /, type: str) -> Command[None]:
+def trip_breaker(keys: Keys, /, type: str, *, request: str | None = None) -> Command[None]:
     """Open the circuit breaker of a type by hand; it is due again after halfOpenAfter."""
-    return _command("trip_breaker", keys, _nothing, type=type)
+    return _command("trip_breaker", keys, _nothing, request=_request(request), type=arguments.task_type(type))
 
 
-def configure(keys: Keys, /, **settings: Any) -> Command[int]:
+def configure(keys: Keys, /, *, request: str | None = None, **settings: Any) -> Command[int]:
     """Change settings (the fields of :class:`lokiredis.config.Settings`); None takes a default again.
 
     Returns the new version of the settings. Raises InvalidTask, naming the setting.
     """
     words = [word for pair in _settings_to_stored(settings) for word in pair]
-    return _command("configure", keys, int, words)
+    return _command("configure", keys, int, words, request=_request(request))
 
 
 def settings(keys: Keys, /) -> Command[Settings]:
@@ -548,7 +532,7 @@ def get(keys: Keys, /, id: str) -> Command[Task]:
             raise TaskNotFound(id=id)
         return replies.Record(reply).task()
 
-    return _command("get", keys, parse, id=id)
+    return _command("get", keys, parse, id=arguments.word(id, "id"))
 
 
 def list_(
@@ -564,7 +548,15 @@ def list_(
             wanted = State(state).value
         except ValueError:
             raise InvalidTask(f"one of {', '.join(s.value for s in State)}", field="state") from None
-    return _command("list", keys, replies.page, wanted=wanted, type=type or "", limit=limit, cursor=cursor or "")
+    return _command(
+        "list",
+        keys,
+        replies.page,
+        wanted=wanted,
+        type="" if type is None else arguments.task_type(type),
+        limit=arguments.limit(limit),
+        cursor="" if cursor is None else arguments.word(cursor, "cursor"),
+    )
 
 
 def stats(keys: Keys, /) -> Command[Stats]:

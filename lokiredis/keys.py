@@ -46,7 +46,7 @@ class Keys:
     )
 
     def __init__(self, name: str) -> None:
-        if not _QUEUE.fullmatch(name):
+        if not isinstance(name, str) or not _QUEUE.fullmatch(name):
             raise InvalidTask("a queue name is a letter or digit, then up to 63 of A-Z a-z 0-9 . _ -", field="queue")
         self.name = name
         self.prefix = f"loki:{{{name}}}:"

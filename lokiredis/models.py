@@ -64,7 +64,8 @@ class State(StrEnum):
 
 def to_ms(seconds: float) -> int:
     """Seconds as whole milliseconds; a positive duration never becomes 0."""
-    return math.ceil(round(seconds * 1000, 3))
+    ms = math.ceil(round(seconds * 1000, 3))
+    return 1 if ms == 0 and seconds > 0 else ms
 
 
 def from_ms(ms: int | float) -> int | float:
@@ -121,7 +122,7 @@ class NewTask(BaseModel):
 
     if not TYPE_CHECKING:
 
-        def __init__(self, **data: Any) -> None:
+        def __init__(self, /, **data: Any) -> None:
             try:
                 super().__init__(**data)
             except ValidationError as e:
@@ -138,7 +139,9 @@ class NewTask(BaseModel):
         if isinstance(given.get("availableAt"), str):
             given["availableAt"] = parse_time(given["availableAt"], "availableAt")
         try:
-            made = cls.model_validate(given, by_alias=True, by_name=False)
+            # Not model_validate(): with an __init__ of its own a model reads keyword names there.
+            made = cls.__new__(cls)
+            cls.__pydantic_validator__.validate_python(given, by_alias=True, by_name=False, self_instance=made)
         except ValidationError as e:
             raise _refusal(e) from None
         _refuse_reserved(made.model_extra)

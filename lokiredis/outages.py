@@ -16,12 +16,14 @@ from redis.exceptions import (
     ResponseError,
     TimeoutError,
 )
-from tenacity import AsyncRetrying, Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
+from tenacity import AsyncRetrying, Retrying, retry_if_exception, stop_after_delay, wait_exponential, wait_random
 
 from .errors import LokiRedisError, QueueFull, QueueUnavailable, from_reply
 
 RETRYABLE = (ConnectionError, TimeoutError, OSError)
 _PASSING = ("BUSY ", "LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "NOREPLICAS ")
+# Redis 6.2 puts the words of its own around what a command inside a script was refused with.
+_PASSING_IN_SCRIPT = re.compile(r"@user_script: ?\d+: -(?:READONLY|NOREPLICAS|CLUSTERDOWN) ")
 _HOPELESS = (AuthenticationError, AuthorizationError, MaxConnectionsError)
 
 
@@ -47,7 +49,10 @@ class _Translate:
             return False
         if isinstance(error, (BusyLoadingError, ReadOnlyError, *RETRYABLE)):
             return True
-        return isinstance(error, ResponseError) and str(error).startswith(_PASSING)
+        text = str(error)
+        return isinstance(error, ResponseError) and (
+            text.startswith(_PASSING) or _PASSING_IN_SCRIPT.search(text) is not None
+        )
 
 
 translate = _Translate()
@@ -67,7 +72,7 @@ def _rules(seconds: float) -> dict[str, Any]:
     return {
         "retry": retry_if_exception(_again),
         "stop": stop_after_delay(seconds),
-        "wait": wait_exponential_jitter(initial=0.02, max=1, jitter=0.05),
+        "wait": wait_exponential(multiplier=0.02, max=1) + wait_random(0, 0.05),
         "reraise": True,
     }
 

@@ -51,6 +51,11 @@ def _names(value: Any) -> list[str]:
     return text(value).split() if value else []
 
 
+def _lines(value: Any) -> list[str]:
+    # Not splitlines(): an error text may hold U+2028 and others that it takes for the end of a line.
+    return text(value).split("\n") if value else []
+
+
 def _json(value: Any) -> Any:
     return json.loads(value) if value else None
 
@@ -75,7 +80,6 @@ class Record:
         escalated, _, note = text(row[11] or "").partition(" ")
         cancelled = place == "cancelled"
         task = Task.model_construct(
-            **document,
             id=text(row[0]),
             idempotency_key=default_key(type_, payload, dependencies, document) if key is None else key,
             type=type_,
@@ -97,7 +101,7 @@ class Record:
             cancelled_at=_time(ended) if cancelled else None,
             cancel_reason=text(row[10]) if row[10] is not None else None,
             backoff_base=from_ms(int(base)),
-            attempts=tuple(_attempt(line) for line in text(row[9] or "").splitlines()),
+            attempts=tuple(_attempt(line) for line in _lines(row[9])),
             checkpoint=_json(row[7]),
             progress=_json(row[8]),
             waiting_on=frozenset(_names(row[4])),
@@ -106,6 +110,8 @@ class Record:
             escalated_at=_time(escalated),
             escalation_note=note if escalated else None,
         )
+        # Apart from the fields: a user's created_at is a field like any other (design section 2).
+        object.__setattr__(task, "__pydantic_extra__", document)
         task._state = _PLACES.get(place, State.PENDING)
         task._place = place
         return task

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from .lua_source import expand, fold
+
 _PACKAGED = Path(__file__).parent / "lua"
 #: An editable install does not see the files that the wheel carries along, so the sources come second.
 LUA = _PACKAGED if _PACKAGED.is_dir() else _PACKAGED.parent.parent / "lua"
 
-_INCLUDE = re.compile(r"^-- @include (\S+)$", re.M)
 _NONE: Mapping[str, str] = {}
 
 #: The operations: one script each.
@@ -67,19 +68,9 @@ def load(name: str) -> Script:
 
 def read(name: str, replaced: Mapping[str, str]) -> Script:
     """As :func:`load`, with other texts for some included files (tests put their own clock there)."""
-    source = _expand((LUA / f"{name}.lua").read_text(), set(), replaced)
-    return Script(name, source, _names(source, "KEYS"), _names(source, "ARGV"))
-
-
-def _expand(text: str, seen: set[str], replaced: Mapping[str, str]) -> str:
-    def included(match: re.Match[str]) -> str:
-        path = match[1]
-        if path in seen:
-            return ""
-        seen.add(path)
-        return _expand(replaced.get(path) or (LUA / path).read_text(), seen, replaced)
-
-    return _INCLUDE.sub(included, text)
+    text = (LUA / f"{name}.lua").read_text()
+    keys = _names(text, "KEYS")
+    return Script(name, fold(expand(text, LUA, replaced), keys), keys, _names(text, "ARGV"))
 
 
 def _names(source: str, table: str) -> tuple[str, ...]:

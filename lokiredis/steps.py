@@ -10,9 +10,9 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from . import commands
+from . import arguments, commands
 from .commands import Command
-from .errors import DependencyCycle, InvalidTask
+from .errors import DependencyCycle, InvalidTask, LokiRedisError
 from .keys import Keys
 from .models import Claim, Enqueued, NewTask, NoClaim
 
@@ -57,8 +57,8 @@ def claim(
     now: Callable[[], float],
 ) -> Steps[Claim | NoClaim]:
     """Claim; while there is nothing, block on the types' marks until there is, or ``wait`` seconds have passed."""
-    names = [types] if isinstance(types, str) else list(types)
-    ends = None if wait is None else now() + wait
+    names = arguments.task_types(types)
+    ends = None if wait is None else now() + arguments.wait_ms(wait, "wait") / 1000
     while True:
         found: Claim | NoClaim = yield commands.claim_once(keys, agent, names, lease=lease, request=request)
         if isinstance(found, Claim):
@@ -89,21 +89,23 @@ def enqueue_many(
     keys: Keys, tasks: Iterable[NewTask | Mapping[str, Any]], *, request: str | None
 ) -> Steps[list[Enqueued]]:
     """Everything is checked first; a plan too large for one call goes in parts, dependencies before dependents."""
+    if not isinstance(tasks, Iterable) or isinstance(tasks, (str, bytes, Mapping)):
+        raise InvalidTask("a list of tasks", field="tasks")
+    base = commands.new_request() if request is None else arguments.request(request)
     made = [commands.as_new_task(task, index) for index, task in enumerate(tasks)]
     if not made:
         return []
-    whole = commands.enqueue_batch(keys, made, commands.new_request() if request is None else request)
+    whole = commands.enqueue_batch(keys, made, base)
     if _fits(whole, made):
         return list((yield whole))
     results: list[Enqueued | None] = [None] * len(made)
-    base = commands.new_request() if request is None else request
     renamed: dict[str, str] = {}
     for number, part in enumerate(_parts(made, _in_order(made))):
         batch = [_with_real_ids(made[i], renamed) for i in part]
         command = commands.enqueue_batch(keys, batch, f"{base}.{number}")
         try:
             answers = yield command
-        except InvalidTask as e:
+        except LokiRedisError as e:
             if e.index is not None:
                 e.index = part[e.index]
             raise

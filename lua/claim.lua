@@ -11,16 +11,21 @@ local queue, settings, tasks, documents, todo, alarms, tally, paused, breakers, 
   KEYS[17], KEYS[18], KEYS[19], KEYS[20]
 local prefix, agent, host, request, limit, lease = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 -- @include lib/open.lua
--- @include lib/claiming.lua
+-- @include lib/take.lua
+-- @include lib/claim_limits.lua
 -- @include lib/request.lua
+-- @include lib/remember_claim.lua
 
-local names = distinct({unpack(ARGV, 7)})
+local names = distinct(7, #ARGV)
 limit, lease = tonumber(limit), tonumber(lease)
 local refused = check_claim(agent, names, limit, lease)
 if refused then return refuse(refused) end
 local again = recall(request)
-if again then return recalled_rows(again) end
+if again then
+  -- @include lib/recall_claim.lua
+  return recalled_rows(again)
+end
 local rows = take(agent, host, names, limit, lease)
-if rows[1] then remember(request, remembered_rows(rows)) end
+if rows[1] then remember_claim(request, rows) end
 conclude()
 return rows

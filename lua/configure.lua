@@ -1,17 +1,21 @@
 -- configure: change settings of the queue, all of the given ones at once.
 --
 -- KEYS    the queue's fixed keys that it uses (lua/README.md)
--- ARGV    prefix, then name and value (as stored; '' takes the default again) of each
+-- ARGV    prefix, request, then name and value (as stored; '' takes the default again) of each
 -- RETURN  the version of the settings after the change
 -- ERRORS  none
 local queue, settings, tasks, alarms, types, tally, dependencies, waiting, attempts, errors, results, checkpoints,
   progress, reasons, escalations, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7],
   KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17]
-local prefix = ARGV[1]
+local prefix, request = ARGV[1], ARGV[2]
 -- @include lib/open.lua
+-- @include lib/signal.lua
 -- @include lib/mark_all.lua
+-- @include lib/request.lua
 
-for at = 2, #ARGV, 2 do
+local again = recall(request)
+if again then return tonumber(again) end
+for at = 3, #ARGV, 2 do
   if ARGV[at + 1] == '' then hdel(settings, ARGV[at]) else hset(settings, ARGV[at], ARGV[at + 1]) end
 end
 add(settings, 'version', 1)
@@ -19,4 +23,6 @@ event('configured')
 signal('CONFIG', {})
 mark_all()
 conclude()
-return tonumber(redis.call('HGET', settings, 'version'))
+local version = redis.call('HGET', settings, 'version')
+remember(request, version)
+return tonumber(version)

@@ -11,9 +11,9 @@ local queue, settings, tasks, documents, index, unique, tombstones, alarms, type
   KEYS[16], KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21]
 local prefix, request = ARGV[1], ARGV[2]
 -- @include lib/open.lua
+-- @include lib/setting.lua
 -- @include lib/limits.lua
--- @include lib/cycle.lua
--- @include lib/depend.lua
+-- @include lib/settle.lua
 
 local WORDS = 12
 local batch, ids, digests, total_dependencies, total_bytes = {}, {}, {}, 0, 0
@@ -24,7 +24,7 @@ while at <= #ARGV do
   local entry = {
     at = #batch, id = ARGV[at], type = ARGV[at + 1], priority = ARGV[at + 2], timeout = ARGV[at + 3],
     max_retries = ARGV[at + 4], base = ARGV[at + 5], available = ARGV[at + 6], delay = ARGV[at + 7], digest = ARGV[at + 8],
-    payload_bytes = ARGV[at + 9], document = ARGV[at + 10], names = {},
+    payload_bytes = ARGV[at + 9], document = ARGV[at + 10], names = {}, depends = {}, waits = {},
   }
   local count = tonumber(ARGV[at + 11]) or 0
   for i = 1, count do entry.names[i] = ARGV[at + WORDS + i - 1] end
@@ -70,7 +70,8 @@ for i, entry in ipairs(batch) do
       return refuse(refusal('TaskExists', 'there is a task ' .. entry.id .. ' already',
         {index = entry.at, id = entry.id, state = stored and public(stored) or 'pending'}))
     end
-    entry.same, entry.created = entry.id, 0
+    -- The earlier one of the batch may itself be a duplicate of another task.
+    entry.same, entry.created = earlier and earlier.same or entry.id, 0
   else
     entry.same, entry.created = equal_of(entry, owners[i]), 0
     if not entry.same then
@@ -82,8 +83,13 @@ for i, entry in ipairs(batch) do
   if not earlier then by_id[entry.id] = entry end
 end
 
+if total_dependencies > 0 then
+  -- @include lib/depend.lua
+  local refused = depend(fresh, by_id, false)
+  if refused then return refuse(refused) end
+end
 do
-  local refused = depend(fresh, by_id, false) or check_types(fresh)
+  local refused = check_types(fresh)
   if refused then return refuse(refused) end
 end
 
@@ -112,6 +118,8 @@ conclude()
 local reply = {}
 for i, entry in ipairs(batch) do
   local id = entry.same or entry.id
-  reply[i] = {id, entry.created, known[id] and public(known[id]) or 'pending'}
+  -- What this request created was pending then, also when this is a repeated call and the task has gone on since.
+  local own = entry.created == 1 or (request ~= '' and known[id][NONCE] == request)
+  reply[i] = {id, entry.created, own and 'pending' or public(known[id])}
 end
 return reply

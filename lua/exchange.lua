@@ -13,13 +13,19 @@ local queue, settings, tasks, documents, index, unique, completed, cancelled, to
   KEYS[22], KEYS[23], KEYS[24], KEYS[25], KEYS[26]
 local prefix, agent, host, request, limit, lease, count = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 -- @include lib/open.lua
--- @include lib/claiming.lua
--- @include lib/ending.lua
+-- @include lib/take.lua
+-- @include lib/finish.lua
+-- @include lib/fail_claim.lua
+-- @include lib/release_claim.lua
+-- @include lib/forgive.lua
+-- @include lib/retention.lua
+-- @include lib/claim_limits.lua
 -- @include lib/request.lua
+-- @include lib/remember_claim.lua
 
 local ENDINGS = {complete = finish, fail = fail_claim, release = release_claim}
 limit, lease, count = tonumber(limit), tonumber(lease), tonumber(count)
-local names = distinct({unpack(ARGV, 8, 7 + count)})
+local names = distinct(8, 7 + count)
 local refused
 if limit == 0 then refused = check_agent(agent) else refused = check_claim(agent, names, limit, lease) end
 if refused then return refuse(refused) end
@@ -50,10 +56,11 @@ retention(finished)
 local rows = {}
 if again then
   carry_on()
+  -- @include lib/recall_claim.lua
   rows = recalled_rows(again)
 elseif limit > 0 then
   rows = take(agent, host, names, limit, lease)
-  if rows[1] then remember(request, remembered_rows(rows)) end
+  if rows[1] then remember_claim(request, rows) end
 else
   carry_on()
 end

@@ -4,15 +4,13 @@
 -- ARGV    prefix, id, token, error text, 'retry' or 'final', spread (0 to 1, random)
 -- RETURN  {state, retries, availableAt (ms or '')}
 -- ERRORS  TaskNotFound, StaleClaim
-local queue, settings, tasks, documents, index, unique, completed, cancelled, tombstones, todo, alarms, types, tally,
-  paused, breakers, dependencies, waiting, attempts, errors, results, checkpoints, progress, reasons, escalations,
-  events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10],
-  KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21],
-  KEYS[22], KEYS[23], KEYS[24], KEYS[25], KEYS[26]
+local queue, settings, tasks, todo, alarms, tally, breakers, dependencies, waiting, attempts, errors, results,
+  checkpoints, progress, reasons, escalations, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6],
+  KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18]
 local prefix, id, token, text, retry, spread = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 -- @include lib/open.lua
--- @include lib/claiming.lua
--- @include lib/ending.lua
+-- @include lib/fail_claim.lua
+-- @include lib/carry_on.lua
 
 local outcome, refused = fail_claim(id, token, text, retry, spread)
 carry_on()

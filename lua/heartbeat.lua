@@ -3,12 +3,14 @@
 -- KEYS    the queue's fixed keys that it uses (lua/README.md)
 -- ARGV    prefix, then per claim: id, token, checkpoint or '', progress or ''
 -- RETURN  per claim {'renewed', deadline (ms)}, {'cancelled'}, or {error code, its data}
--- ERRORS  none as a whole
+-- ERRORS  InvalidTask as a whole: more than 1,000 claims
 local queue, settings, tasks, alarms, tally, dependencies, waiting, attempts, errors, results, checkpoints, progress,
   reasons, escalations, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8],
   KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 local prefix = ARGV[1]
 -- @include lib/open.lua
+-- @include lib/setting.lua
+-- @include lib/side_write.lua
 -- @include lib/claimed.lua
 
 -- Was it the cancel that ended this claim? Only a cancelled task that was running keeps its agent.
@@ -25,25 +27,26 @@ local function renewed(id, task, deadline)
   return until_when
 end
 
-local function beat(id, token, checkpoint, progress)
+local function beat(id, token, checkpoint, note)
   local task, refused = claimed(id, token)
   if not task then
     if cancelled_under(id, token) then return {'cancelled'} end
     return refused
   end
   local most = setting('checkpoint_bytes')
-  if #checkpoint > most or #progress > most then
+  if #checkpoint > most or #note > most then
     local field = #checkpoint > most and 'checkpoint' or 'progress'
     return refusal('InvalidTask', 'at most ' .. most .. ' bytes', {id = id, field = field})
   end
   if checkpoint ~= '' then keep(id, task, 'C', checkpoint) end
-  if progress ~= '' then keep(id, task, 'G', progress) end
+  if note ~= '' then keep(id, task, 'G', note) end
   local deadline = tonumber(redis.call('ZSCORE', prefix .. 'leased:' .. task[TYPE], id))
   return {'renewed', string.format('%.0f', renewed(id, task, deadline))}
 end
 
 local ids, reply = {}, {}
 for at = 2, #ARGV, 4 do ids[#ids + 1] = ARGV[at] end
+if #ids > 1000 then return refuse(refusal('InvalidTask', 'one call takes at most 1,000 claims', {field = 'claims'})) end
 load(ids)
 for at = 2, #ARGV, 4 do reply[#reply + 1] = beat(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]) end
 conclude()

@@ -15,8 +15,8 @@ local queue, settings, tasks, documents, index, unique, tombstones, alarms, type
 local prefix, lenient = ARGV[1], ARGV[2]
 -- @include lib/open.lua
 -- @include lib/limits.lua
--- @include lib/cycle.lua
 -- @include lib/depend.lua
+-- @include lib/settle.lua
 -- @include lib/restore.lua
 
 local batch, ids, fresh, by_id, total_dependencies, total_bytes = {}, {}, {}, {}, 0, 0

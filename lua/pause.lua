@@ -1,16 +1,20 @@
 -- pause: stop handing out tasks, of the whole queue or of one type; the two are independent switches.
 --
 -- KEYS    the queue's fixed keys that it uses (lua/README.md)
--- ARGV    prefix, type ('' for the queue)
+-- ARGV    prefix, request, type ('' for the queue)
 -- RETURN  1 when it was not paused before
 -- ERRORS  InvalidTask
 local queue, settings, tasks, alarms, types, tally, paused, dependencies, waiting, attempts, errors, results,
   checkpoints, progress, reasons, escalations, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6],
   KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18]
-local prefix, type = ARGV[1], ARGV[2]
+local prefix, request, type = ARGV[1], ARGV[2], ARGV[3]
 -- @include lib/open.lua
 -- @include lib/limits.lua
+-- @include lib/signal.lua
+-- @include lib/request.lua
 
+local again = recall(request)
+if again then return tonumber(again) end
 if type ~= '' and not is_id(type, 64) then return refuse(refusal('InvalidTask', 'not a task type', {field = 'type'})) end
 local key, field = queue, 'paused'
 if type ~= '' then key, field = paused, type end
@@ -18,5 +22,6 @@ if redis.call('HEXISTS', key, field) == 1 then return 0 end
 hset(key, field, now)
 event('paused', '', type)
 signal('PAUSE', {type = type ~= '' and type or nil})
+remember(request, '1')
 conclude()
 return 1

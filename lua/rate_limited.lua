@@ -5,17 +5,21 @@
 --         'release' to hand the task back, else ''
 -- RETURN  {until (ms), wait (ms), 1 when the task was handed back}
 -- ERRORS  TaskNotFound, StaleClaim, InvalidTask
-local queue, settings, tasks, documents, index, unique, completed, cancelled, tombstones, todo, alarms, types, tally,
-  paused, breakers, dependencies, waiting, attempts, errors, results, checkpoints, progress, reasons, escalations,
-  events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10],
-  KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21],
-  KEYS[22], KEYS[23], KEYS[24], KEYS[25], KEYS[26]
+local queue, settings, tasks, todo, alarms, tally, breakers, dependencies, waiting, attempts, errors, results,
+  checkpoints, progress, reasons, escalations, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6],
+  KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18]
 local prefix, id, token, request, text, wait, spread, checkpoint, give = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 -- @include lib/open.lua
--- @include lib/claiming.lua
--- @include lib/ending.lua
--- @include lib/request.lua
+-- @include lib/setting.lua
+-- @include lib/side_write.lua
+-- @include lib/claimed.lua
+-- @include lib/hold_of.lua
+-- @include lib/hold.lua
+-- @include lib/return_probe.lua
+-- @include lib/hand_back.lua
+-- @include lib/carry_on.lua
 -- @include lib/slow_down.lua
+-- @include lib/request.lua
 
 local FIRST_WAIT, LONGEST_WAIT, SPREAD = 60000, 3600000, 0.1
 
@@ -49,10 +53,10 @@ else
   return_probe(type, id, token)
   -- The hold must not eat the attempt: its time limit and its lease move on by what the agent has to wait.
   local limit = task[LIMIT] + (ends - now)
-  local deadline = tonumber(redis.call('ZSCORE', index_of('leased', type), id))
+  local deadline = tonumber(redis.call('ZSCORE', prefix .. 'leased:' .. type, id))
   task[LIMIT] = limit
   touch(id, task)
-  zadd(index_of('leased', type), math.max(deadline, math.min(ends + task[LEASE], limit)), id)
+  zadd(prefix .. 'leased:' .. type, math.max(deadline, math.min(ends + task[LEASE], limit)), id)
 end
 hold(agent, ends, in_a_row)
 event('held', id, type, agent, token, string.format('%.0f ', ends) .. text)

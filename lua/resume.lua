@@ -1,22 +1,29 @@
 -- resume: hand out tasks again, of the whole queue or of one type; or lift the hold of one agent.
 --
 -- KEYS    the queue's fixed keys that it uses (lua/README.md)
--- ARGV    prefix, type ('' for the queue), agent ('' for none)
+-- ARGV    prefix, request, type ('' for the queue), agent ('' for none)
 -- RETURN  1 when it was paused or held
 -- ERRORS  InvalidTask
-local queue, settings, tasks, alarms, types, tally, paused, dependencies, waiting, attempts, errors, results,
-  checkpoints, progress, reasons, escalations, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6],
-  KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18]
-local prefix, type, agent = ARGV[1], ARGV[2], ARGV[3]
+local queue, tasks, alarms, types, tally, paused, dependencies, waiting, attempts, errors, results, checkpoints,
+  progress, reasons, escalations, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7],
+  KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17]
+local prefix, request, type, agent = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 -- @include lib/open.lua
 -- @include lib/claim_limits.lua
+-- @include lib/signal.lua
 -- @include lib/mark_all.lua
+-- @include lib/request.lua
 
+local again = recall(request)
+if again then return tonumber(again) end
 if agent ~= '' then
   local refused = check_agent(agent)
   if refused then return refuse(refused) end
   local was = redis.call('DEL', prefix .. 'hold:' .. agent)
-  if was == 1 then event('resumed', '', '', agent) end
+  if was == 1 then
+    event('resumed', '', '', agent)
+    remember(request, '1')
+  end
   conclude()
   return was
 end
@@ -27,5 +34,6 @@ hdel(key, field)
 event('resumed', '', type)
 signal('RESUME', {type = type ~= '' and type or nil})
 if type ~= '' then mark(type) else mark_all() end
+remember(request, '1')
 conclude()
 return 1

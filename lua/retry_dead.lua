@@ -4,9 +4,9 @@
 -- ARGV    prefix, request, id, delay (ms), 'force' to allow a second equal task
 -- RETURN  {state, retries, availableAt (ms or '')}
 -- ERRORS  TaskNotFound, InvalidState, DuplicateTask, InvalidTask
-local queue, settings, tasks, unique, alarms, tally, dependencies, waiting, attempts, errors, results, checkpoints,
-  progress, reasons, escalations, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7],
-  KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17]
+local queue, tasks, unique, alarms, tally, dependencies, waiting, attempts, errors, results, checkpoints, progress,
+  reasons, escalations, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8],
+  KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 local prefix, request, id, delay, force = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 -- @include lib/open.lua
 -- @include lib/requeue.lua

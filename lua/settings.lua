@@ -11,7 +11,7 @@ local prefix = ARGV[1]
 -- @include lib/setting.lua
 
 local found, reply = {version = '0'}, {}
-for name, value in pairs(DEFAULTS) do found[name] = tostring(value) end
+for name, value in pairs(defaults()) do found[name] = tostring(value) end
 local stored = redis.call('HGETALL', settings)
 for at = 1, #stored, 2 do found[stored[at]] = stored[at + 1] end
 for name, value in pairs(found) do

@@ -1,20 +1,23 @@
 -- trip_breaker: open the breaker of a type by hand; it is due again after halfOpenAfter.
 --
 -- KEYS    the queue's fixed keys that it uses (lua/README.md)
--- ARGV    prefix, type
+-- ARGV    prefix, request, type
 -- RETURN  1
 -- ERRORS  InvalidTask
 local queue, settings, tasks, alarms, types, tally, breakers, dependencies, waiting, attempts, errors, results,
   checkpoints, progress, reasons, escalations, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6],
   KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18]
-local prefix, type = ARGV[1], ARGV[2]
+local prefix, request, type = ARGV[1], ARGV[2], ARGV[3]
 -- @include lib/open.lua
 -- @include lib/limits.lua
--- @include lib/breaker.lua
+-- @include lib/breaker_change.lua
+-- @include lib/request.lua
 
+if recall(request) then return 1 end
 if not is_id(type, 64) then return refuse(refusal('InvalidTask', 'not a task type', {field = 'type'})) end
 local words = breaker(type) or new_breaker()
 words[SKIP] = ''
 open_breaker(type, words, 'half')
+remember(request, '1')
 conclude()
 return 1

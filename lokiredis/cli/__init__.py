@@ -40,6 +40,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "slowdown": ("gates:slowdown", "Let the whole fleet wait for a while."),
     },
     "Set up": {
+        "demo": ("demo:demo", "Watch a fleet of agents work through a real plan."),
         "server": ("server:server", "Start, stop and see the embedded Redis of this folder."),
         "doctor": ("doctor:doctor", "Check that the server is fit to hold a queue."),
         "completion": ("completion:completion", "Print the completion script for a shell."),
@@ -96,12 +97,9 @@ class Root(Family):
 
 def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        from importlib.metadata import PackageNotFoundError, version
+        from .. import __version__
 
-        try:
-            click.echo(f"lokiredis {version('lokiredis')}")
-        except PackageNotFoundError:
-            click.echo("lokiredis, from its sources")
+        click.echo(f"lokiredis {__version__}")
         ctx.exit()
 
 

@@ -33,7 +33,7 @@ def shown_url(url: str) -> str:
 
 
 def is_redis_url(url: str) -> bool:
-    """Whether redis-py would take it. Its own complaint may quote a piece of the password (urllib's, for a bad port)."""
+    """Whether redis-py would take it. Its complaint about a bad port may quote a piece of the password."""
     try:
         parts = urlsplit(url)
         return parts.scheme in _SCHEMES and (parts.port is None or parts.port > 0)

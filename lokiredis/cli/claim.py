@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ..queue import Queue
 
 NOTHING, HELD_BACK = 3, 4
+#: Whoever waits so many seconds for work can also wait for a restart of Redis.
+_PATIENT_FROM = 30
 _HELD_BACK = frozenset({"paused", "slowdown", "held", "breaker"})
 
 _WHY = {
@@ -103,7 +105,7 @@ def claim(
     why. The exit code is then 3 (empty, blocked, delayed) or 4 (paused, slowdown, held, breaker); "retryAfter" is
     the seconds after which time alone can change that, null when it can't.
     """
-    queue = session.queue(patient=wait > 0)
+    queue = session.queue(patient=wait > _PATIENT_FROM)
     wish = Wish(agent, type, lease, None if wait == FOREVER else wait, request)
     claims, refusal = _claim_one(queue, wish, request) if limit is None else _claim_some(queue, wish, limit)
     try:
@@ -142,7 +144,9 @@ def _claim_some(queue: Queue, wish: Wish, limit: int) -> tuple[list[Claim], NoCl
 def _answer(session: Session, claims: list[Claim], refusal: NoClaim | None, *, listed: bool) -> None:
     shown = [_shown(one) for one in claims]
     data: dict[str, Any] = {"claims": shown} if listed else {"claim": shown[0] if shown else None}
-    data |= {"reason": refusal and refusal.reason, "retryAfter": refusal and refusal.retry_after}
+    # NoClaim is falsy, so "refusal and …" would not do.
+    reason, again = (None, None) if refusal is None else (refusal.reason, refusal.retry_after)
+    data |= {"reason": reason, "retryAfter": again}
     session.answer(data, lambda: _tell(claims, refusal))
     sys.stdout.flush()
 

@@ -153,7 +153,7 @@ def _unreachable(message: str, session: Session) -> str:
     if not session.url:
         return line
     url = shown_url(session.url)
-    return line if url in line else f"cannot reach Redis at {url}: {line}"
+    return line if url in line else f"cannot reach Redis at {url}: {line.removeprefix('Redis cannot be reached: ')}"
 
 
 def _from_redis(error: BaseException) -> bool:

@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -53,8 +53,9 @@ class Session:
     def _catch_warnings(self) -> None:
         """Hold warnings back until the end, without Python's file and line; each once."""
 
-        def keep(message: Warning | str, *_: object, **__: object) -> None:
-            if str(message) not in self.warnings:
+        def keep(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+            # A DeprecationWarning of some library is nothing that a user could act on.
+            if issubclass(category, UserWarning) and str(message) not in self.warnings:
                 self.warnings.append(str(message))
 
         # A command is a process: nobody else's warnings are caught here.
@@ -81,8 +82,14 @@ def console() -> Console:
 
     from rich.console import Console
 
+    class Plain(Console):
+        """Leaves a broken pipe to the guard; rich would end the process with an exit code of its own."""
+
+        def on_broken_pipe(self) -> NoReturn:
+            raise BrokenPipeError
+
     wide = None if sys.stdout.isatty() or "COLUMNS" in environ else 160
-    return Console(file=sys.stdout, markup=False, emoji=False, highlight=False, width=wide)
+    return Plain(file=sys.stdout, markup=False, emoji=False, highlight=False, width=wide)
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)

@@ -94,7 +94,8 @@ def _write_options(command: click.Command, ctx: click.Context, formatter: click.
     everywhere: list[tuple[str, str]] = []
     for param in command.get_params(ctx):
         record = param.get_help_record(ctx)
-        if record is not None:
+        # click lists arguments from 8.5 on; ours are in the usage line.
+        if record is not None and isinstance(param, click.Option):
             (own if GLOBAL.isdisjoint(param.opts) else everywhere).append(record)
     for title, records in (("Options", own), ("Global options", everywhere)):
         if records:

@@ -1,4 +1,8 @@
 -- cancel_task(id, task, reason): cancel one pending or running task. Its own dependents follow as a to-do (carry_on).
+-- @include lib/return_probe.lua
+-- @include lib/ledger.lua
+-- @include lib/signal.lua
+-- @include lib/side_write.lua
 local function cancel_task(id, task, reason)
   local type, agent, token, running = task[TYPE], task[AGENT], task[TOKEN], task[STATE] == 'leased'
   for name in string.gmatch(side(id, 'W') or '', '%S+') do zrem(prefix .. 'dependents:' .. name, id) end

@@ -1,91 +1,27 @@
 -- The to-do list (design rule 16): releasing or cancelling through the dependents of a task is done in slices. An entry
 -- 'release <id>' or 'cancel <id>' works along the sorted set dependents:<id>, 'discard <n> <id>' along dependents:<n>, the
 -- set of a task that is gone already and whose id may be in use again. Whoever calls next carries the list on.
-local carried, carry_on
-do
-  local WORK_PER_CALL, WORK_AT_ONCE = 500, 100
-  carried = {}
+local WORK_PER_CALL = 500
+local carried = {}
 
-  -- unblock(id, task): nothing is left to wait for.
-  local function unblock(id, task)
-    drop(id, task, 'W')
-    if task[STATE] ~= 'blocked' then return end
-    if task[AVAILABLE] ~= '' and tonumber(task[AVAILABLE]) > now then
-      transition(id, task, 'delayed', task[AVAILABLE])
-    else
-      transition(id, task, 'ready', rank(task))
+-- carry_on(): up to a bounded amount of the list; true when nothing is left. carried gets the ids that it cancelled.
+local function carry_on()
+  if not additions[todo] and redis.call('EXISTS', todo) == 0 then return true end
+  commit()
+  -- @include lib/work_on.lua
+  local budget = WORK_PER_CALL
+  repeat
+    local jobs = redis.call('ZRANGE', todo, 0, 49)
+    if #jobs == 0 then return true end
+    for _, job in ipairs(jobs) do
+      if budget <= 0 then break end
+      local cost, done = work_on(job)
+      budget = budget - cost
+      if done then zrem(todo, job) end
     end
-  end
-
-  -- release_from(id, task, parent): take one name out of waitingOn. A name, not a counter: done twice it changes nothing.
-  local function release_from(id, task, parent)
-    local names = entries.W[id]
-    local first, last = string.find(names, ' ' .. parent .. ' ', 1, true)
-    names = string.sub(names, 1, first) .. string.sub(names, last + 1)
-    if names == ' ' then unblock(id, task) else keep(id, task, 'W', names) end
-  end
-
-  -- waits_for(id, sequence, parent): is it still the task that was entered there, and still waiting?
-  local function waits_for(id, sequence, parent)
-    local task = known[id]
-    return task and task[SEQUENCE] == sequence and entries.W[id]
-      and string.find(entries.W[id], ' ' .. parent .. ' ', 1, true) ~= nil
-  end
-
-  -- work_on(job): one slice; what it cost, and whether the job is done.
-  local function work_on(job)
-    local kind, name, parent = string.match(job, '^(%S+) (%S+) ?(%S*)$')
-    if parent == '' then parent = name end
-    local key, ids, sequences, cost = prefix .. 'dependents:' .. name, {}, {}, 1
-    local pairs_found = redis.call('ZRANGE', key, 0, WORK_AT_ONCE - 1, 'WITHSCORES')
-    for i = 1, #pairs_found, 2 do
-      ids[#ids + 1] = pairs_found[i]
-      sequences[#sequences + 1] = pairs_found[i + 1]
-    end
-    load(ids)
-    fetch('W', ids)
-    for i, id in ipairs(ids) do
-      if waits_for(id, sequences[i], parent) then
-        cost = cost + 1 + math.floor(#entries.W[id] / 1024)
-        if kind == 'release' then
-          release_from(id, known[id], parent)
-        else
-          cancel_task(id, known[id], 'Parent ' .. parent .. ' cancelled')
-          carried[#carried + 1] = id
-        end
-      end
-      zrem(key, id)
-    end
-    return cost, #ids < WORK_AT_ONCE
-  end
-
-  -- mark_rest(): wake somebody of the type that comes next, so that the rest doesn't wait for a chance caller.
-  local function mark_rest()
-    local job = redis.call('ZRANGE', todo, 0, 0)[1]
-    local name = string.match(job, '^%S+ (%S+)')
-    local id = redis.call('ZRANGE', prefix .. 'dependents:' .. name, 0, 0)[1]
-    if not id then return end
-    load({id})
-    if known[id] then mark(known[id][TYPE]) end
-  end
-
-  -- carry_on(): up to a bounded amount of the list; true when nothing is left.
-  function carry_on()
     commit()
-    local budget = WORK_PER_CALL
-    repeat
-      local jobs = redis.call('ZRANGE', todo, 0, 49)
-      if #jobs == 0 then return true end
-      for _, job in ipairs(jobs) do
-        if budget <= 0 then break end
-        local cost, done = work_on(job)
-        budget = budget - cost
-        if done then zrem(todo, job) end
-      end
-      commit()
-    until budget <= 0
-    if redis.call('EXISTS', todo) == 0 then return true end
-    mark_rest()
-    return false
-  end
+  until budget <= 0
+  if redis.call('EXISTS', todo) == 0 then return true end
+  mark_rest()
+  return false
 end

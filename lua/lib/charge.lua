@@ -1,28 +1,30 @@
 -- charge(...): an attempt that failed or was lost. One retry less; with none left the task is a dead letter.
-local charge
-do
-  local LAST_ERROR_BYTES = 16384
+-- @include lib/breaker_failure.lua
+-- @include lib/ledger.lua
+-- @include lib/requeue.lua
+-- @include lib/backoff.lua
+-- @include lib/side_write.lua
+local LAST_ERROR_BYTES = 16384
 
-  function charge(id, task, outcome, operation, text, retry, spread)
-    local type, agent, token = task[TYPE], task[AGENT], task[TOKEN]
-    text = cut(text, LAST_ERROR_BYTES)
-    task[RETRIES], task[HANDBACKS] = task[RETRIES] + 1, 0
-    keep(id, task, 'E', text)
-    local died = not retry or task[RETRIES] >= tonumber(task[MAX_RETRIES])
-    if died then
-      task[ENDED], task[AVAILABLE] = now, ''
-      transition(id, task, 'dead', now)
-      add(tally, 'total:dead', 1)
-    elseif outcome == 'failed' then
-      task[BACKOFF] = backoff(task, spread)
-      requeue(id, task, now + task[BACKOFF])
-    else
-      requeue(id, task, 0)
-    end
-    add(tally, 'total:failed', 1)
-    breaker_failure(type, id, token, died)
-    close_attempt(id, task, outcome, operation, text)
-    event(outcome, id, type, agent, token, text)
-    if died then event('dead', id, type, agent, token, text) end
+local function charge(id, task, outcome, operation, text, retry, spread)
+  local type, agent, token = task[TYPE], task[AGENT], task[TOKEN]
+  text = cut(text, LAST_ERROR_BYTES)
+  task[RETRIES], task[HANDBACKS] = task[RETRIES] + 1, 0
+  keep(id, task, 'E', text)
+  local died = not retry or task[RETRIES] >= tonumber(task[MAX_RETRIES])
+  if died then
+    task[ENDED], task[AVAILABLE] = now, ''
+    transition(id, task, 'dead', now)
+    add(tally, 'total:dead', 1)
+  elseif outcome == 'failed' then
+    task[BACKOFF] = backoff(task, spread)
+    requeue(id, task, now + task[BACKOFF])
+  else
+    requeue(id, task, 0)
   end
+  add(tally, 'total:failed', 1)
+  breaker_failure(type, id, token, died)
+  close_attempt(id, task, outcome, operation, text)
+  event(outcome, id, type, agent, token, text)
+  if died then event('dead', id, type, agent, token, text) end
 end

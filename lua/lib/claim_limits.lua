@@ -24,9 +24,11 @@ do
     if lease and not (lease >= 1) then return refusal('InvalidTask', 'above 0', {field = 'lease'}) end
   end
 
-  function distinct(names)
+  -- distinct(first, last): the names among these arguments. Not unpacked: nobody has counted them yet.
+  function distinct(first, last)
     local seen, found = {}, {}
-    for _, name in ipairs(names) do
+    for at = first, last do
+      local name = ARGV[at]
       if not seen[name] then
         seen[name] = true
         found[#found + 1] = name

@@ -1,100 +1,73 @@
 -- depend(fresh, by_id, lenient): resolve the dependencies of new tasks before anything is written; nil, or a refusal.
 -- by_id holds the batch; an entry with .same stands for that stored (or earlier) task. Sets entry.depends, what it names,
 -- and entry.waits, what has not completed yet. lenient: an unknown id counts as completed long ago (import).
-local depend, settle, wait_on, zrem_tombstone
-do
-  local function load_named(fresh, by_id)
-    local named, unknown = {}, {}
-    for _, entry in ipairs(fresh) do
-      for _, name in ipairs(entry.names) do named[#named + 1] = by_id[name] and by_id[name].same or name end
+-- @include lib/cycle.lua
+local function load_named(fresh, by_id)
+  local named, unknown = {}, {}
+  for _, entry in ipairs(fresh) do
+    for _, name in ipairs(entry.names) do named[#named + 1] = by_id[name] and by_id[name].same or name end
+  end
+  for first = 1, #named, 4000 do load({unpack(named, first, math.min(first + 3999, #named))}) end
+  for _, name in ipairs(named) do
+    if not known[name] then unknown[#unknown + 1] = name end
+  end
+  local buried = {}
+  for first = 1, #unknown, 4000 do
+    local part = {unpack(unknown, first, math.min(first + 3999, #unknown))}
+    for i, score in ipairs(redis.call('ZMSCORE', tombstones, unpack(part))) do
+      if score and tonumber(score) > now then buried[part[i]] = true end
     end
-    for first = 1, #named, 4000 do load({unpack(named, first, math.min(first + 3999, #named))}) end
-    for _, name in ipairs(named) do
-      if not known[name] then unknown[#unknown + 1] = name end
-    end
-    local buried = {}
-    for first = 1, #unknown, 4000 do
-      local part = {unpack(unknown, first, math.min(first + 3999, #unknown))}
-      for i, score in ipairs(redis.call('ZMSCORE', tombstones, unpack(part))) do
-        if score then buried[part[i]] = true end
+  end
+  return buried
+end
+
+local function unmet(entry, name, message)
+  return refusal('UnknownDependency', message, {index = entry.at, id = entry.id, field = 'dependencies', dependency = name})
+end
+
+-- resolve(entry, name, ...): the real id, and whether it is still to be waited for; or a refusal as third value.
+local function resolve(entry, name, by_id, buried, lenient)
+  local other = by_id[name]
+  local id = other and (other.same or other.id) or name
+  if id == entry.id then
+    return id, false, refusal('DependencyCycle', entry.id .. ' depends on itself', {index = entry.at, id = entry.id})
+  end
+  if other and not other.same then return id, other.place ~= 'completed' end
+  if by_id[id] and not known[id] then return id, true end
+  local task = known[id]
+  if not task then
+    if buried[id] or lenient then return id, false end
+    return id, false, unmet(entry, name, 'there is no task ' .. string.sub(name, 1, 128))
+  end
+  if task[STATE] == 'cancelled' then return id, false, unmet(entry, name, name .. ' was cancelled') end
+  return id, task[STATE] ~= 'completed'
+end
+
+local function depend(fresh, by_id, lenient)
+  local buried, place, edges = load_named(fresh, by_id), {}, {}
+  for i, entry in ipairs(fresh) do place[entry.id] = i end
+  for i, entry in ipairs(fresh) do
+    local seen = {}
+    entry.depends, entry.waits, edges[i] = {}, {}, {}
+    for _, name in ipairs(entry.names) do
+      if #name > 128 or not string.find(name, '^[A-Za-z0-9][A-Za-z0-9._-]*$') then
+        return refusal('UnknownDependency', 'not an id', {index = entry.at, id = entry.id, field = 'dependencies'})
       end
-    end
-    return buried
-  end
-
-  local function unmet(entry, name, message)
-    return refusal('UnknownDependency', message, {index = entry.at, id = entry.id, field = 'dependencies', dependency = name})
-  end
-
-  -- resolve(entry, name, ...): the real id, and whether it is still to be waited for; or a refusal as third value.
-  local function resolve(entry, name, by_id, buried, lenient)
-    local other = by_id[name]
-    local id = other and (other.same or other.id) or name
-    if id == entry.id then
-      return id, false, refusal('DependencyCycle', entry.id .. ' depends on itself', {index = entry.at, id = entry.id})
-    end
-    if other and not other.same then return id, other.place ~= 'completed' end
-    if by_id[id] and not known[id] then return id, true end
-    local task = known[id]
-    if not task then
-      if buried[id] or lenient then return id, false end
-      return id, false, unmet(entry, name, 'there is no task ' .. string.sub(name, 1, 128))
-    end
-    if task[STATE] == 'cancelled' then return id, false, unmet(entry, name, name .. ' was cancelled') end
-    return id, task[STATE] ~= 'completed'
-  end
-
-  function depend(fresh, by_id, lenient)
-    local buried, place, edges = load_named(fresh, by_id), {}, {}
-    for i, entry in ipairs(fresh) do place[entry.id] = i end
-    for i, entry in ipairs(fresh) do
-      local seen = {}
-      entry.depends, entry.waits, edges[i] = {}, {}, {}
-      for _, name in ipairs(entry.names) do
-        if #name > 128 or not string.find(name, '^[A-Za-z0-9][A-Za-z0-9._-]*$') then
-          return refusal('UnknownDependency', 'not an id', {index = entry.at, id = entry.id, field = 'dependencies'})
-        end
-        local id, waits, refused = resolve(entry, name, by_id, buried, lenient)
-        if refused then return refused end
-        if not seen[id] then
-          seen[id] = true
-          entry.depends[#entry.depends + 1] = id
-          if waits then
-            entry.waits[#entry.waits + 1] = id
-            if place[id] then edges[i][#edges[i] + 1] = place[id] end
-          end
+      local id, waits, refused = resolve(entry, name, by_id, buried, lenient)
+      if refused then return refused end
+      if not seen[id] then
+        seen[id] = true
+        entry.depends[#entry.depends + 1] = id
+        if waits then
+          entry.waits[#entry.waits + 1] = id
+          if place[id] then edges[i][#edges[i] + 1] = place[id] end
         end
       end
     end
-    local stuck = cycle(#fresh, edges)
-    if stuck then
-      local entry = fresh[stuck]
-      return refusal('DependencyCycle', entry.id .. ' waits for itself through other tasks', {index = entry.at, id = entry.id})
-    end
   end
-
-  -- settle(entry, task, available): a new pending task takes its place.
-  function settle(entry, task, available)
-    if #entry.depends > 0 then keep(entry.id, task, 'D', ' ' .. table.concat(entry.depends, ' ') .. ' ') end
-    if #entry.waits > 0 then
-      keep(entry.id, task, 'W', ' ' .. table.concat(entry.waits, ' ') .. ' ')
-      transition(entry.id, task, 'blocked', rank(task))
-    elseif available > now then transition(entry.id, task, 'delayed', available)
-    else transition(entry.id, task, 'ready', rank(task)) end
-  end
-
-  -- wait_on(entry, task): enter it with those that it waits for. After all of a batch are known: the order in it is free.
-  function wait_on(entry, task)
-    for _, id in ipairs(entry.waits) do
-      zadd(prefix .. 'dependents:' .. id, task[SEQUENCE], entry.id)
-      raise(id, known[id], 'P')
-    end
-  end
-
-  -- A tombstone would count an id that is in use again as completed. Only asked when there are any.
-  local any_tombstones
-  function zrem_tombstone(id)
-    if any_tombstones == nil then any_tombstones = redis.call('EXISTS', tombstones) == 1 end
-    if any_tombstones then zrem(tombstones, id) end
+  local stuck = cycle(#fresh, edges)
+  if stuck then
+    local entry = fresh[stuck]
+    return refusal('DependencyCycle', entry.id .. ' waits for itself through other tasks', {index = entry.at, id = entry.id})
   end
 end

@@ -1,4 +1,5 @@
 -- The limits of a task that cost no decoding (design section 2), each with its own error that names index and field.
+-- @include lib/setting.lua
 local is_id, is_whole, invalid, check_shape, check_new, check_batch, check_types
 do
   local ID = '^[A-Za-z0-9][A-Za-z0-9._-]*$'

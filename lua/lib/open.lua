@@ -4,13 +4,10 @@
 -- @include lib/schema.lua
 -- @include lib/refuse.lua
 -- @include lib/cut.lua
--- @include lib/setting.lua
 -- @include lib/task.lua
 -- @include lib/store.lua
--- @include lib/mark.lua
--- @include lib/alarm.lua
 -- @include lib/event.lua
--- @include lib/signal.lua
--- @include lib/conclude.lua
+-- @include lib/alarm.lua
 -- @include lib/transition.lua
 -- @include lib/side.lua
+-- @include lib/conclude.lua

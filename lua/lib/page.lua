@@ -5,33 +5,54 @@ do
   local SCANNED, SORTED, REPLY_BYTES = 1000, 5000, 8388608
   local PHASES = {'ready', 'delayed', 'blocked'}
 
-  local function by_place(a, b)
-    if a[1] ~= b[1] then return a[1] < b[1] end
-    return a[2] < b[2]
+  -- less(a, b): by bytes, as sorted sets have it; Lua's own < follows the locale of the server.
+  local function less(a, b)
+    for i = 1, math.min(#a, #b) do
+      local one, other = string.byte(a, i), string.byte(b, i)
+      if one ~= other then return one < other end
+    end
+    return #a < #b
   end
 
-  -- after(key, score, id, most): up to that many {score, member} behind (score, id), and whether there are more.
-  local function after(key, score, id, most)
-    local found, from = {}, 0
-    for _ = 1, 5 do
-      local part = redis.call('ZRANGEBYSCORE', key, score, '+inf', 'WITHSCORES', 'LIMIT', from, most)
-      for i = 1, #part, 2 do
-        local at = tonumber(part[i + 1])
-        if at > tonumber(score) or part[i] > id then found[#found + 1] = {at, part[i]} end
-      end
-      if #part < 2 * most then return found, false end
-      from = from + most
-      if #found >= most then return found, true end
+  local function by_place(a, b)
+    if a[1] ~= b[1] then return a[1] < b[1] end
+    return less(a[2], b[2])
+  end
+
+  -- rank_after(key, place): how many stand before the first one behind the place. Among equal scores a binary search:
+  -- thousands of tasks may fall due at the same moment.
+  local function rank_after(key, place)
+    local score = string.format('%.0f', place[1])
+    local low, high = redis.call('ZCOUNT', key, '-inf', '(' .. score), redis.call('ZCOUNT', key, '-inf', score)
+    while low < high do
+      local middle = math.floor((low + high) / 2)
+      if less(place[2], redis.call('ZRANGE', key, middle, middle)[1]) then high = middle else low = middle + 1 end
     end
-    return found, true
+    return low
+  end
+
+  -- after(key, place, most): up to that many {score, member} behind the place (nil: the start), and whether there may be more.
+  local function after(key, place, most)
+    local found, score = {}, place and string.format('%.0f', place[1]) or '-inf'
+    local part = redis.call('ZRANGEBYSCORE', key, score, '+inf', 'WITHSCORES', 'LIMIT', 0, most)
+    local last = {tonumber(part[#part]), part[#part - 1]}
+    if place and #part == 2 * most and not by_place(place, last) then
+      local from = rank_after(key, place)
+      part = redis.call('ZRANGE', key, from, from + most - 1, 'WITHSCORES')
+    end
+    for i = 1, #part, 2 do
+      local entry = {tonumber(part[i + 1]), part[i]}
+      if not place or by_place(place, entry) then found[#found + 1] = entry end
+    end
+    return found, #part == 2 * most
   end
 
   -- phase_page(...): the next of one phase over several types, in order. Where a type has more than was read, only what
   -- comes before its last read entry is certain.
-  local function phase_page(place, names, score, id, most)
+  local function phase_page(phase, names, place, most)
     local all, frontier = {}, nil
     for _, name in ipairs(names) do
-      local found, more = after(prefix .. place .. ':' .. name, score, id, most)
+      local found, more = after(prefix .. phase .. ':' .. name, place, most)
       for _, entry in ipairs(found) do all[#all + 1] = entry end
       local last = found[#found]
       if more and last and (not frontier or by_place(last, frontier)) then frontier = last end
@@ -46,25 +67,24 @@ do
   end
 
   function pending_page(type, limit, cursor)
-    local phase, score, id = 1, '-inf', ''
+    local phase, place = 1, nil
     if cursor ~= '' then
-      local number
-      number, score, id = string.match(cursor, '^([123]):([%d.e+-]+):(.*)$')
-      if not number then return nil end
-      phase = tonumber(number)
+      local number, score, id = string.match(cursor, '^([123]):(%d+):(.*)$')
+      if not number or #score > 16 then return nil end
+      phase, place = tonumber(number), {tonumber(score), id}
     end
     local names = type ~= '' and {type} or redis.call('HKEYS', types)
     local most = math.max(1, math.min(limit, math.floor(SORTED / math.max(#names, 1))))
     local page = {}
     while phase <= 3 do
-      local found, more = phase_page(PHASES[phase], names, score == '-inf' and '-inf' or score, id, most)
+      local found, more = phase_page(PHASES[phase], names, place, most)
       for _, entry in ipairs(found) do
         local behind = phase .. ':' .. string.format('%.0f', entry[1]) .. ':' .. entry[2]
         page[#page + 1] = {entry[2], behind}
         if #page == limit then return page, behind end
       end
       if more then return page, #page > 0 and page[#page][2] or cursor end
-      phase, score, id = phase + 1, '-inf', ''
+      phase, place = phase + 1, nil
     end
     return page, nil
   end

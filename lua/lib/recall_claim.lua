@@ -1,13 +1,4 @@
--- What is remembered of a claim: id, token, deadline and lease of each task; the documents are read again.
-local function remembered_rows(rows)
-  local lines_of = {}
-  for i, row in ipairs(rows) do
-    local task = known[row[1]]
-    lines_of[i] = table.concat({row[1], task[TOKEN], row[#row - 2], task[LEASE]}, ' ')
-  end
-  return table.concat(lines_of, '\n')
-end
-
+-- recalled_rows(text): the answer of a claim that is repeated.
 local function recalled_rows(text)
   local ids, tokens, deadlines, leases = {}, {}, {}, {}
   for id, token, deadline, lease_ms in string.gmatch(text, '(%S+) (%S+) (%S+) (%S+)') do
@@ -15,8 +6,7 @@ local function recalled_rows(text)
   end
   local rows = records(ids, deadlines)
   for _, row in ipairs(rows) do
-    row[#row + 1] = tokens[row[1]]
-    row[#row + 1] = leases[row[1]]
+    row[14], row[15] = tokens[row[1]], leases[row[1]]
   end
   return rows
 end

@@ -1,39 +1,36 @@
 -- records(ids, deadlines): tasks as the clients read them, one list each:
 --   id, small fields, document, dependencies, waiting, error, result, checkpoint, progress, attempts, reason, escalation, deadline
-local leases_of, records
-do
-  local COLUMNS = {'D', 'W', 'E', 'R', 'C', 'G', 'A', 'N', 'S'}
-
-  -- leases_of(ids): id -> lease deadline of those that are leased.
-  function leases_of(ids)
-    local by_type, deadlines = {}, {}
-    for _, id in ipairs(ids) do
-      local task = known[id]
-      if task and task[STATE] == 'leased' then
-        local members = group(by_type, task[TYPE])
-        members[#members + 1] = id
-      end
-    end
-    for type, members in pairs(by_type) do
-      for i, at in ipairs(redis.call('ZMSCORE', prefix .. 'leased:' .. type, unpack(members))) do deadlines[members[i]] = at end
-    end
-    return deadlines
+-- columns_of(ids): the side tables, in the order of a row; nil when none of the tasks has anything there.
+local function columns_of(ids)
+  local flags = ''
+  for _, id in ipairs(ids) do
+    if known[id] and known[id][FLAGS] ~= '' then flags = flags .. known[id][FLAGS] end
   end
-
-  function records(ids, deadlines)
-    if #ids == 0 then return {} end
-    load(ids)
-    local texts = redis.call('HMGET', documents, unpack(ids))
-    for _, letter in ipairs(COLUMNS) do fetch(letter, ids) end
-    local found = {}
-    for i, id in ipairs(ids) do
-      if known[id] then
-        local row = {id, table.concat(known[id], ' '), texts[i]}
-        for _, letter in ipairs(COLUMNS) do row[#row + 1] = entries[letter][id] or false end
-        row[#row + 1] = deadlines[id] and string.format('%.0f', deadlines[id]) or false
-        found[#found + 1] = row
-      end
-    end
-    return found
+  if flags == '' then return nil end
+  local columns = {'D', 'W', 'E', 'R', 'C', 'G', 'A', 'N', 'S'}
+  for i, letter in ipairs(columns) do
+    columns[i] = string.find(flags, letter, 1, true) and fetch(letter, ids) or {}
   end
+  return columns
+end
+
+local function records(ids, deadlines)
+  if #ids == 0 then return {} end
+  load(ids)
+  local texts = redis.call('HMGET', documents, unpack(ids))
+  local columns = columns_of(ids)
+  local found = {}
+  for i, id in ipairs(ids) do
+    if known[id] then
+      local row = {
+        id, table.concat(known[id], ' '), texts[i], false, false, false, false, false, false, false, false, false,
+        deadlines[id] and string.format('%.0f', deadlines[id]) or false, false, false,
+      }
+      if columns then
+        for place, entry_of in ipairs(columns) do row[3 + place] = entry_of[id] or false end
+      end
+      found[#found + 1] = row
+    end
+  end
+  return found
 end

@@ -1,63 +1,58 @@
--- refused_claim(names, left): why nothing is given, and the ms until time alone can change that (design rule 3):
+-- refused_claim(names, left, scores): why nothing is given, and the ms until time alone can change that (design rule 3):
 -- {false, reason, ms}, ms false when it can't.
-local refused_claim
-do
-  local function earliest(a, b)
-    if not a then return b end
-    if not b then return a end
-    return math.min(a, b)
-  end
+-- @include lib/reset_alarm.lua
+local function earliest(a, b)
+  if not a then return b end
+  if not b then return a end
+  return math.min(a, b)
+end
 
-  -- opens_at(type): from when a type lets a task through, nil when time alone won't do it.
-  local function opens_at(type)
-    if gates[type] == 'paused' then return nil end
-    local words = breaker(type)
-    if gates[type] == 'breaker' and words[B_STATE] == 'open' then return breaker_due(type, words) end
-    return now
-  end
+-- opens_at(type): from when a type lets a task through, nil when time alone won't do it.
+local function opens_at(type)
+  if gates[type] == 'paused' then return nil end
+  local words = breaker(type)
+  if gates[type] == 'breaker' and words[B_STATE] == 'open' then return breaker_due(type, words) end
+  return now
+end
 
-  -- next_change(names): the earliest due task, lease end or breaker of these types.
-  local function next_change(names, ready)
-    local first, asked = nil, {}
-    for _, type in ipairs(names) do asked[#asked + 1] = 'd:' .. type end
-    for _, type in ipairs(names) do asked[#asked + 1] = 'l:' .. type end
-    local scores = redis.call('ZMSCORE', alarms, unpack(asked))
-    for i, type in ipairs(names) do
-      local opens = opens_at(type)
-      if opens then
-        local due_at = scores[i] and reset_alarm('d', type)
-        local lost_at = scores[#names + i] and reset_alarm('l', type)
-        if lost_at then lost_at = math.max(lost_at, tonumber(state.grace) or 0) end
-        local at = earliest(due_at, lost_at)
-        if at then first = earliest(first, math.max(at, opens)) end
-        if ready[type] then first = earliest(first, opens > now and opens or nil) end
-      end
+-- next_change(names): the earliest due task, lease end or breaker of these types.
+local function next_change(names, scores, ready)
+  local first
+  for i, type in ipairs(names) do
+    local opens = opens_at(type)
+    if opens then
+      local due_at = scores[i] and reset_alarm('d', type)
+      local lost_at = scores[#names + i] and reset_alarm('l', type)
+      if lost_at then lost_at = math.max(lost_at, tonumber(state.grace) or 0) end
+      local at = earliest(due_at, lost_at)
+      if at then first = earliest(first, math.max(at, opens)) end
+      if ready[type] then first = earliest(first, opens > now and opens or nil) end
     end
-    return first
   end
+  return first
+end
 
-  local function exists_in(place, names)
-    local asked = {}
-    for _, type in ipairs(names) do asked[#asked + 1] = prefix .. place .. ':' .. type end
-    return redis.call('EXISTS', unpack(asked)) > 0
-  end
+local function exists_in(place, names)
+  local asked = {}
+  for _, type in ipairs(names) do asked[#asked + 1] = prefix .. place .. ':' .. type end
+  return redis.call('EXISTS', unpack(asked)) > 0
+end
 
-  function refused_claim(names, left)
-    local stopped, best, ready = nil, nil, {}
-    for _, type in ipairs(names) do
-      local first = redis.call('ZRANGE', prefix .. 'ready:' .. type, 0, 0, 'WITHSCORES')
-      if first[1] then
-        ready[type] = true
-        if not best or tonumber(first[2]) < best then best, stopped = tonumber(first[2]), gates[type] end
-      end
+local function refused_claim(names, left, scores)
+  local stopped, best, ready = nil, nil, {}
+  for _, type in ipairs(names) do
+    local first = redis.call('ZRANGE', prefix .. 'ready:' .. type, 0, 0, 'WITHSCORES')
+    if first[1] then
+      ready[type] = true
+      if not best or tonumber(first[2]) < best then best, stopped = tonumber(first[2]), gates[type] end
     end
-    local reason = stopped
-    if not reason then
-      if exists_in('delayed', names) then reason = 'delayed'
-      elseif exists_in('blocked', names) then reason = 'blocked'
-      else reason = 'empty' end
-    end
-    local at = left and now or next_change(names, ready)
-    return {false, reason, at and math.max(at - now, 0) or false}
   end
+  local reason = stopped
+  if not reason then
+    if exists_in('delayed', names) then reason = 'delayed'
+    elseif exists_in('blocked', names) then reason = 'blocked'
+    else reason = 'empty' end
+  end
+  local at = left and now or next_change(names, scores, ready)
+  return {false, reason, at and math.max(at - now, 0) or false}
 end

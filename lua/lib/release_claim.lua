@@ -1,10 +1,15 @@
 -- release_claim(id, token, delay, text): hand a task back without a charge, for delay ms.
 -- Returns the outcome, or nil and a refusal.
+-- @include lib/claimed.lua
 local LONGEST_DELAY = 315360000000
 
 local function release_claim(id, token, delay, text)
   local task, refused = claimed(id, token)
-  if not task then return known[id] and recall_ending(id, token, 'release'), refused end
+  if not task then
+    -- @include lib/recall_ending.lua
+    return recall_ending(id, token, 'release', refused)
+  end
+  -- @include lib/hand_back.lua
   delay = tonumber(delay)
   if not delay or not (delay >= 0 and delay <= LONGEST_DELAY) then
     return nil, refusal('InvalidTask', 'a delay is between 0 and 10 years', {id = id, field = 'delay'})

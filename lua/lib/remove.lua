@@ -1,10 +1,11 @@
 -- remove(id, task): forget a task that has ended. The highest token of removed tasks stays as a floor for new ones:
 -- a token is never used twice, not even when the id is (design section 1).
+-- @include lib/side_write.lua
 local function remove(id, task)
   event('removed', id, task[TYPE], '', '', public(task))
   for name in string.gmatch(side(id, 'W') or '', '%S+') do zrem(prefix .. 'dependents:' .. name, id) end
-  for letter, key in pairs(SIDES) do
-    if has(task, letter) then hdel(key, id) end
+  for letter in string.gmatch(task[FLAGS], '%a') do
+    if side_key(letter) then hdel(side_key(letter), id) end
   end
   if task[DIGEST] ~= '' and redis.call('HGET', unique, task[DIGEST]) == id then hdel(unique, task[DIGEST]) end
   if task[TOKEN] ~= '' and tonumber(task[TOKEN]) > tonumber(state.floor or 0) then

@@ -1,4 +1,5 @@
 -- Restoring a task as it was: read its words, check them, give it its place.
+-- @include lib/side_write.lua
 local read_entry, check_restored, restore
 do
   local FIELDS = {

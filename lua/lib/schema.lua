@@ -1,13 +1,15 @@
 -- state: the queue's own fields; the script ends here when the data was written under another schema.
 local SCHEMA = '1'
-local state = {}
+local state
 do
-  local names = {'schema', 'paused', 'slowdown', 'reaped', 'grace', 'floor', 'sequence'}
-  local values = redis.call('HMGET', queue, unpack(names))
-  for i, name in ipairs(names) do state[name] = values[i] or nil end
-  if state.schema and state.schema ~= SCHEMA then
+  local found = redis.call('HMGET', queue, 'schema', 'paused', 'slowdown', 'reaped', 'grace', 'floor', 'sequence')
+  state = {
+    schema = found[1], paused = found[2], slowdown = found[3], reaped = found[4], grace = found[5], floor = found[6],
+    sequence = found[7],
+  }
+  if found[1] and found[1] ~= SCHEMA then
     return {err = 'SchemaMismatch ' .. cjson.encode({
-      message = 'the queue is stored under schema ' .. state.schema .. ', this client knows ' .. SCHEMA
+      message = 'the queue is stored under schema ' .. found[1] .. ', this client knows ' .. SCHEMA
         .. ': use the lokiredis version that wrote it, or export there and import here'
     })}
   end

@@ -1,5 +1,7 @@
 -- slow_down(wait, text): nobody gets work for so many ms, at most the setting; of overlapping ones the later end wins.
 -- The deadline is stored, since a message is lost by whoever isn't listening.
+-- @include lib/signal.lua
+-- @include lib/setting.lua
 local FARTHEST_WAIT = 315360000000
 
 local function slow_down(wait, text)

@@ -1,0 +1,63 @@
+"""From the files of ``lua/`` to the text that Redis runs.
+
+Lua 5.1 has no constants, and every local that a function uses from outside is looked up anew, one after the other, each
+time a script starts: with 100 locals that took longer than the work itself. So names that never change are put in place
+here: constants (names in capitals with a literal), the keys, and the prefix. The sources stay readable; the server gets
+``KEYS[7]`` and ``13``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+_INCLUDE = re.compile(r"^( *)-- @include (\S+)$", re.M)
+_LITERAL = r"(?:-?[\d.]+|'[^'\n]*')"
+_CONSTANTS = re.compile(rf"^ *local ([A-Z][A-Z0-9_]*(?:, [A-Z][A-Z0-9_]*)*) = ({_LITERAL}(?:, {_LITERAL})*)$", re.M)
+_TOKEN = re.compile(
+    r"--[^\n]*"  # a comment
+    r"|'(?:[^'\\\n]|\\.)*'"  # a string: what looks like a name in it is none
+    r"|[A-Za-z_]\w*(?:\s*=(?!=))?"  # a name, or a table's field with its =
+    r"|\.\.+|\d[\w.]*|\s+|[^\w\s]"
+)
+#: Locals share one stack in a script; its signature is the only thing that the keys' names are needed for.
+_KEYS_LINE = re.compile(r"^local [\w,\s]+?\s+=\s+KEYS\[1\](?:,\s+KEYS\[\d+\])*$\n", re.M)
+
+
+def expand(text: str, folder: Path, replaced: Mapping[str, str], seen: set[str] | None = None) -> str:
+    """Each ``-- @include`` line becomes that file, once. An indented one belongs to its block, where nobody else sees it."""
+    seen = set() if seen is None else seen
+
+    def included(match: re.Match[str]) -> str:
+        path = match[2]
+        if path in seen:
+            return ""
+        here = set(seen) if match[1] else seen
+        here.add(path)
+        return expand(replaced.get(path) or (folder / path).read_text(), folder, replaced, here)
+
+    return _INCLUDE.sub(included, text)
+
+
+def fold(source: str, keys: tuple[str, ...]) -> str:
+    """*source* with constants, keys and the prefix in place of their names, and without comments."""
+    values = {name: f"KEYS[{place}]" for place, name in enumerate(keys, 1)} | {"prefix": "ARGV[1]"}
+    source = _CONSTANTS.sub(lambda match: _remember(match, values), source)
+    source = _KEYS_LINE.sub("", source)
+    source = re.sub(r"^local prefix = ARGV\[1\]$", "", source, flags=re.M)
+    source = re.sub(r"^local prefix,(\s.*?=\s+)ARGV\[1\],", r"local\1", source, count=1, flags=re.M | re.S)
+    words, before = [], ""
+    for token in _TOKEN.findall(source):
+        if token.startswith("--"):
+            continue
+        words.append(values.get(token, token) if before not in (".", ":") else token)
+        before = token if token.strip() else before
+    return re.sub(r"\n\s*\n+", "\n", "".join(words))
+
+
+def _remember(match: re.Match[str], values: dict[str, str]) -> str:
+    for name, value in zip(match[1].split(", "), re.findall(_LITERAL, match[2]), strict=True):
+        if values.setdefault(name, value) != value:
+            raise ValueError(f"two constants {name} meet in one script: {values[name]} and {value}")
+    return ""

@@ -1,7 +1,0 @@
--- The three endings of a claim, and the clearing up after them.
--- @include lib/hand_back.lua
--- @include lib/finish.lua
--- @include lib/fail_claim.lua
--- @include lib/release_claim.lua
--- @include lib/remove.lua
--- @include lib/retention.lua

@@ -1,0 +1,11 @@
+-- recall_ending(id, token, operation, refused): the answer that this ending got before (lib/ledger.lua); else nil and the refusal.
+local function recall_ending(id, token, operation, refused)
+  local history = known[id] and side(id, 'A')
+  for line in string.gmatch(history or '', '[^\n]+') do
+    local words = {string.match(line, '^(%S+) %S+ %S+ %S+ %S+ %S+ (%S+) (%S+) (%S+) (%S+)')}
+    if words[1] == token and words[2] == operation then
+      return {words[3], words[4], words[5] ~= '-' and words[5] or ''}
+    end
+  end
+  return nil, refused
+end
