@@ -12,8 +12,6 @@ local queue, settings, tasks, documents, index, unique, completed, cancelled, to
 local prefix, request, id, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 -- @include lib/open.lua
 -- @include lib/cancel_task.lua
--- @include lib/carry_on.lua
--- @include lib/retention.lua
 -- @include lib/request.lua
 
 local again = recall(request)
@@ -21,15 +19,17 @@ if again then return cjson.decode(again) end
 load({id})
 local task = known[id]
 if not task then return refuse(refusal('TaskNotFound', 'there is no task ' .. id, {id = id})) end
-if not is_pending(task) and task[STATE] ~= 'leased' then
+if public(task) ~= 'pending' and task[STATE] ~= 'leased' then
   return refuse(refusal('InvalidState', id .. ' is ' .. public(task) .. ': only pending and in-progress tasks can be cancelled',
     {id = id, state = public(task)}))
 end
 cancel_task(id, task, reason)
-local done = carry_on()
+-- @include lib/carry_on.lua
+carried = carried or {}
+local finished = #carried + 1
+-- @include lib/retention.lua
 local ids = {id, unpack(carried, 1, math.min(#carried, 999))}
-retention(#carried + 1)
-local reply = {#carried + 1, done and 1 or 0, ids}
+local reply = {#carried + 1, all_done and 1 or 0, ids}
 remember(request, cjson.encode(reply))
-conclude()
+-- @include lib/conclude.lua
 return reply

@@ -11,7 +11,6 @@ local queue, settings, tasks, documents, todo, alarms, tally, paused, breakers, 
   KEYS[17], KEYS[18], KEYS[19], KEYS[20]
 local prefix, agent, host, request, limit, lease = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 -- @include lib/open.lua
--- @include lib/take.lua
 -- @include lib/claim_limits.lua
 -- @include lib/request.lua
 -- @include lib/remember_claim.lua
@@ -25,7 +24,7 @@ if again then
   -- @include lib/recall_claim.lua
   return recalled_rows(again)
 end
-local rows = take(agent, host, names, limit, lease)
+-- @include lib/take.lua
 if rows[1] then remember_claim(request, rows) end
-conclude()
+-- @include lib/conclude.lua
 return rows

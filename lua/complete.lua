@@ -14,14 +14,11 @@ local prefix, id, token, report, body = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV
 -- @include lib/side_write.lua
 -- @include lib/finish.lua
 -- @include lib/forgive.lua
--- @include lib/retention.lua
--- @include lib/carry_on.lua
 
 local outcome, refused, agent = finish(id, token, report, body)
-if agent then
-  forgive(agent)
-  retention(1)
-end
-carry_on()
-conclude()
+local finished = agent and 1 or 0
+if agent then forgive(agent) end
+-- @include lib/retention.lua
+-- @include lib/carry_on.lua
+-- @include lib/conclude.lua
 return outcome or refuse(refused)

@@ -4,9 +4,8 @@
 -- ARGV    prefix, request, then name and value (as stored; '' takes the default again) of each
 -- RETURN  the version of the settings after the change
 -- ERRORS  none
-local queue, settings, tasks, alarms, types, tally, dependencies, waiting, attempts, errors, results, checkpoints,
-  progress, reasons, escalations, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7],
-  KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17]
+local queue, settings, tasks, alarms, types, tally, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5],
+  KEYS[6], KEYS[7], KEYS[8]
 local prefix, request = ARGV[1], ARGV[2]
 -- @include lib/open.lua
 -- @include lib/signal.lua
@@ -22,7 +21,7 @@ add(settings, 'version', 1)
 event('configured')
 signal('CONFIG', {})
 mark_all()
-conclude()
+-- @include lib/conclude.lua
 local version = redis.call('HGET', settings, 'version')
 remember(request, version)
 return tonumber(version)

@@ -13,8 +13,6 @@ local prefix, request, id, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 -- @include lib/open.lua
 -- @include lib/dead_letter.lua
 -- @include lib/remove.lua
--- @include lib/carry_on.lua
--- @include lib/retention.lua
 -- @include lib/request.lua
 
 local again = recall(request)
@@ -30,9 +28,11 @@ if redis.call('EXISTS', prefix .. 'dependents:' .. id) == 1 then
   zadd(todo, now, 'discard ' .. number .. '~ ' .. id)
 end
 remove(id, task)
-local done = carry_on()
-retention(#carried)
-local reply = {#carried, done and 1 or 0, {unpack(carried, 1, math.min(#carried, 1000))}}
+-- @include lib/carry_on.lua
+carried = carried or {}
+local finished = #carried
+-- @include lib/retention.lua
+local reply = {#carried, all_done and 1 or 0, {unpack(carried, 1, math.min(#carried, 1000))}}
 remember(request, cjson.encode(reply))
-conclude()
+-- @include lib/conclude.lua
 return reply

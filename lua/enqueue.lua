@@ -113,7 +113,7 @@ for _, entry in ipairs(fresh) do
 end
 if #fresh > 0 then hset(queue, 'sequence', sequence) end
 for _, entry in ipairs(fresh) do wait_on(entry, known[entry.id]) end
-conclude()
+-- @include lib/conclude.lua
 
 local reply = {}
 for i, entry in ipairs(batch) do

@@ -10,6 +10,7 @@ local queue, tasks, alarms, tally, dependencies, waiting, attempts, errors, resu
 local prefix, request, id, note = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 -- @include lib/open.lua
 -- @include lib/side_write.lua
+-- @include lib/cut.lua
 -- @include lib/dead_letter.lua
 -- @include lib/request.lua
 
@@ -21,5 +22,5 @@ keep(id, task, 'S', string.format('%.0f ', now) .. cut(note, 16384))
 event('escalated', id, task[TYPE], '', '', note)
 local reply = string.format('%.0f', now)
 remember(request, reply)
-conclude()
+-- @include lib/conclude.lua
 return reply

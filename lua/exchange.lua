@@ -13,12 +13,11 @@ local queue, settings, tasks, documents, index, unique, completed, cancelled, to
   KEYS[22], KEYS[23], KEYS[24], KEYS[25], KEYS[26]
 local prefix, agent, host, request, limit, lease, count = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 -- @include lib/open.lua
--- @include lib/take.lua
+-- @include lib/breaker.lua
 -- @include lib/finish.lua
 -- @include lib/fail_claim.lua
 -- @include lib/release_claim.lua
 -- @include lib/forgive.lua
--- @include lib/retention.lua
 -- @include lib/claim_limits.lua
 -- @include lib/request.lua
 -- @include lib/remember_claim.lua
@@ -51,18 +50,19 @@ for at = 8 + count, #ARGV, 6 do
 end
 for by in pairs(completers) do forgive(by) end
 commit()
-retention(finished)
+-- @include lib/retention.lua
 
-local rows = {}
+local claims = {}
 if again then
-  carry_on()
+  -- @include lib/carry_on.lua
   -- @include lib/recall_claim.lua
-  rows = recalled_rows(again)
+  claims = recalled_rows(again)
 elseif limit > 0 then
-  rows = take(agent, host, names, limit, lease)
+  -- @include lib/take.lua
+  claims = rows
   if rows[1] then remember_claim(request, rows) end
 else
-  carry_on()
+  -- @include lib/carry_on.lua
 end
-conclude()
-return {outcomes, rows}
+-- @include lib/conclude.lua
+return {outcomes, claims}

@@ -10,9 +10,8 @@ local queue, settings, tasks, todo, alarms, tally, breakers, dependencies, waiti
 local prefix, id, token, text, retry, spread = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 -- @include lib/open.lua
 -- @include lib/fail_claim.lua
--- @include lib/carry_on.lua
 
 local outcome, refused = fail_claim(id, token, text, retry, spread)
-carry_on()
-conclude()
+-- @include lib/carry_on.lua
+-- @include lib/conclude.lua
 return outcome or refuse(refused)

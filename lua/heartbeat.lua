@@ -49,5 +49,5 @@ for at = 2, #ARGV, 4 do ids[#ids + 1] = ARGV[at] end
 if #ids > 1000 then return refuse(refusal('InvalidTask', 'one call takes at most 1,000 claims', {field = 'claims'})) end
 load(ids)
 for at = 2, #ARGV, 4 do reply[#reply + 1] = beat(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]) end
-conclude()
+-- @include lib/conclude.lua
 return reply

@@ -50,7 +50,7 @@ do
 end
 for _, entry in ipairs(fresh) do restore(entry) end
 for _, entry in ipairs(fresh) do wait_on(entry, known[entry.id]) end
-conclude()
+-- @include lib/conclude.lua
 
 local reply = {}
 for i, entry in ipairs(batch) do reply[i] = {entry.id, entry.created, public(known[entry.id])} end

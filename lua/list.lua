@@ -4,9 +4,9 @@
 -- ARGV    prefix, state ('' for all), type ('' for all), limit, cursor ('' for the start)
 -- RETURN  {cursor or false, records …}; a page may be short, the end is a cursor of false
 -- ERRORS  InvalidTask
-local queue, tasks, documents, index, alarms, types, tally, dependencies, waiting, attempts, errors, results,
-  checkpoints, progress, reasons, escalations, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6],
-  KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18]
+local queue, tasks, documents, index, types, tally, dependencies, waiting, attempts, errors, results, checkpoints,
+  progress, reasons, escalations = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9],
+  KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15]
 local prefix, wanted, type, limit, cursor = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 -- @include lib/open.lua
 -- @include lib/record.lua

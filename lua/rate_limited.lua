@@ -17,7 +17,6 @@ local prefix, id, token, request, text, wait, spread, checkpoint, give = ARGV[1]
 -- @include lib/hold.lua
 -- @include lib/return_probe.lua
 -- @include lib/hand_back.lua
--- @include lib/carry_on.lua
 -- @include lib/slow_down.lua
 -- @include lib/request.lua
 
@@ -63,6 +62,6 @@ event('held', id, type, agent, token, string.format('%.0f ', ends) .. text)
 slow_down(wait / 2, text)
 local reply = {string.format('%.0f', ends), ends - now, released and 1 or 0}
 remember(request, cjson.encode(reply))
-carry_on()
-conclude()
+-- @include lib/carry_on.lua
+-- @include lib/conclude.lua
 return reply

@@ -4,9 +4,8 @@
 -- ARGV    prefix, request, type
 -- RETURN  1
 -- ERRORS  InvalidTask
-local queue, settings, tasks, alarms, types, tally, breakers, dependencies, waiting, attempts, errors, results,
-  checkpoints, progress, reasons, escalations, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6],
-  KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18]
+local queue, settings, tasks, alarms, types, tally, breakers, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4],
+  KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local prefix, request, type = ARGV[1], ARGV[2], ARGV[3]
 -- @include lib/open.lua
 -- @include lib/limits.lua
@@ -20,6 +19,6 @@ if words then
   words[FAILURES], words[WAIT], words[SKIP] = 0, '', ''
   change_breaker(type, words, 'closed')
   remember(request, '1')
-  conclude()
+  -- @include lib/conclude.lua
 end
 return 1

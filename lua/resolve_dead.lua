@@ -15,8 +15,6 @@ local prefix, request, id, report, body = ARGV[1], ARGV[2], ARGV[3], ARGV[4], AR
 -- @include lib/side_write.lua
 -- @include lib/dead_letter.lua
 -- @include lib/report_gap.lua
--- @include lib/carry_on.lua
--- @include lib/retention.lua
 -- @include lib/request.lua
 
 local again = recall(request)
@@ -36,8 +34,9 @@ add(tally, 'total:completed', 1)
 if has(task, 'P') then zadd(todo, now, 'release ' .. id) end
 event('resolved', id, task[TYPE])
 local reply = {'completed', task[RETRIES], ''}
-carry_on()
-retention(1)
+-- @include lib/carry_on.lua
+local finished = 1
+-- @include lib/retention.lua
 remember(request, cjson.encode(reply))
-conclude()
+-- @include lib/conclude.lua
 return reply

@@ -4,9 +4,8 @@
 -- ARGV    prefix, request, type ('' for the queue), agent ('' for none)
 -- RETURN  1 when it was paused or held
 -- ERRORS  InvalidTask
-local queue, tasks, alarms, types, tally, paused, dependencies, waiting, attempts, errors, results, checkpoints,
-  progress, reasons, escalations, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7],
-  KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17]
+local queue, tasks, alarms, types, tally, paused, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5],
+  KEYS[6], KEYS[7], KEYS[8]
 local prefix, request, type, agent = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 -- @include lib/open.lua
 -- @include lib/claim_limits.lua
@@ -24,7 +23,7 @@ if agent ~= '' then
     event('resumed', '', '', agent)
     remember(request, '1')
   end
-  conclude()
+  -- @include lib/conclude.lua
   return was
 end
 local key, field = queue, 'paused'
@@ -35,5 +34,5 @@ event('resumed', '', type)
 signal('RESUME', {type = type ~= '' and type or nil})
 if type ~= '' then mark(type) else mark_all() end
 remember(request, '1')
-conclude()
+-- @include lib/conclude.lua
 return 1

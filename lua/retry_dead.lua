@@ -38,5 +38,5 @@ requeue(id, task, now + delay)
 event('retried', id, task[TYPE])
 local reply = {public(task), 0, task[AVAILABLE]}
 remember(request, cjson.encode(reply))
-conclude()
+-- @include lib/conclude.lua
 return reply

@@ -4,9 +4,8 @@
 -- ARGV    prefix, request, wait (ms), reason
 -- RETURN  until when (ms), 0 when it was lifted
 -- ERRORS  InvalidTask
-local queue, settings, tasks, alarms, types, tally, dependencies, waiting, attempts, errors, results, checkpoints,
-  progress, reasons, escalations, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7],
-  KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17]
+local queue, settings, tasks, alarms, types, tally, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5],
+  KEYS[6], KEYS[7], KEYS[8]
 local prefix, request, wait, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 -- @include lib/open.lua
 -- @include lib/slow_down.lua
@@ -30,5 +29,5 @@ else
 end
 ends = string.format('%.0f', ends)
 remember(request, ends)
-conclude()
+-- @include lib/conclude.lua
 return ends

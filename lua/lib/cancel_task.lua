@@ -3,6 +3,8 @@
 -- @include lib/ledger.lua
 -- @include lib/signal.lua
 -- @include lib/side_write.lua
+-- @include lib/side.lua
+-- @include lib/cut.lua
 local function cancel_task(id, task, reason)
   local type, agent, token, running = task[TYPE], task[AGENT], task[TOKEN], task[STATE] == 'leased'
   for name in string.gmatch(side(id, 'W') or '', '%S+') do zrem(prefix .. 'dependents:' .. name, id) end

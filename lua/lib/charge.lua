@@ -4,6 +4,7 @@
 -- @include lib/requeue.lua
 -- @include lib/backoff.lua
 -- @include lib/side_write.lua
+-- @include lib/cut.lua
 local LAST_ERROR_BYTES = 16384
 
 local function charge(id, task, outcome, operation, text, retry, spread)

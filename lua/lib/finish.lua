@@ -6,6 +6,7 @@
 -- @include lib/ledger.lua
 -- @include lib/side_write.lua
 -- @include lib/setting.lua
+-- @include lib/side.lua
 local function finish(id, token, report, body)
   local task, refused = claimed(id, token)
   if not task then

@@ -2,6 +2,8 @@
 --   token agent host claimedAt endedAt outcome operation state retries availableAt error
 -- The last words but one are the answer that the ending got: an ending whose reply was lost gets it again (design rule 9).
 -- @include lib/side_write.lua
+-- @include lib/side.lua
+-- @include lib/cut.lua
 local ATTEMPTS_KEPT, ATTEMPT_ERROR_BYTES = 20, 1024
 
 -- close_attempt(...): note how the claim ended, then clear it from the task. To be called when the task's new state is set.
@@ -10,8 +12,8 @@ local function close_attempt(id, task, outcome, operation, text)
     text = string.gsub(cut(text, ATTEMPT_ERROR_BYTES), '[\n\r\\]', {['\n'] = '\\n', ['\r'] = '\\r', ['\\'] = '\\\\'})
   end
   local line = table.concat({
-    task[TOKEN], task[AGENT], word(task[HOST]), task[CLAIMED], now, outcome, operation,
-    public(task), task[RETRIES], word(task[AVAILABLE]), text,
+    task[TOKEN], task[AGENT], task[HOST] ~= '' and task[HOST] or '-', task[CLAIMED], now, outcome, operation,
+    public(task), task[RETRIES], task[AVAILABLE] ~= '' and task[AVAILABLE] or '-', text,
   }, ' ')
   local history = has(task, 'A') and side(id, 'A')
   if history then

@@ -2,6 +2,7 @@
 -- its id still counts as completed for later dependents.
 -- @include lib/remove.lua
 -- @include lib/setting.lua
+-- @include lib/side.lua
 
 -- What still has a to-do is not removed: its dependents would wait for ever.
 local function removable(id)

@@ -1,6 +1,7 @@
 -- reap_and_promote(delayed, leased): the types with due tasks and with expired leases get their share of a bounded amount.
 -- @include lib/charge.lua
 -- @include lib/reset_alarm.lua
+-- @include lib/rank.lua
 local REAPED_AT_ONCE, PROMOTED_AT_ONCE = 200, 200
 
 local function reap(type, most)

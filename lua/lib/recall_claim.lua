@@ -1,4 +1,5 @@
 -- recalled_rows(text): the answer of a claim that is repeated.
+-- @include lib/record.lua
 local function recalled_rows(text)
   local ids, tokens, deadlines, leases = {}, {}, {}, {}
   for id, token, deadline, lease_ms in string.gmatch(text, '(%S+) (%S+) (%S+) (%S+)') do

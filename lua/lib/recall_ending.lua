@@ -1,4 +1,5 @@
 -- recall_ending(id, token, operation, refused): the answer that this ending got before (lib/ledger.lua); else nil and the refusal.
+-- @include lib/side.lua
 local function recall_ending(id, token, operation, refused)
   local history = known[id] and side(id, 'A')
   for line in string.gmatch(history or '', '[^\n]+') do

@@ -1,24 +1,20 @@
 -- records(ids, deadlines): tasks as the clients read them, one list each:
 --   id, small fields, document, dependencies, waiting, error, result, checkpoint, progress, attempts, reason, escalation, deadline
--- columns_of(ids): the side tables, in the order of a row; nil when none of the tasks has anything there.
-local function columns_of(ids)
-  local flags = ''
-  for _, id in ipairs(ids) do
-    if known[id] and known[id][FLAGS] ~= '' then flags = flags .. known[id][FLAGS] end
-  end
-  if flags == '' then return nil end
-  local columns = {'D', 'W', 'E', 'R', 'C', 'G', 'A', 'N', 'S'}
-  for i, letter in ipairs(columns) do
-    columns[i] = string.find(flags, letter, 1, true) and fetch(letter, ids) or {}
-  end
-  return columns
-end
-
 local function records(ids, deadlines)
   if #ids == 0 then return {} end
   load(ids)
   local texts = redis.call('HMGET', documents, unpack(ids))
-  local columns = columns_of(ids)
+  local columns, flags = nil, ''
+  for _, id in ipairs(ids) do
+    if known[id] and known[id][FLAGS] ~= '' then flags = flags .. known[id][FLAGS] end
+  end
+  if flags ~= '' then
+    -- @include lib/side.lua
+    columns = {'D', 'W', 'E', 'R', 'C', 'G', 'A', 'N', 'S'}
+    for i, letter in ipairs(columns) do
+      columns[i] = string.find(flags, letter, 1, true) and fetch(letter, ids) or {}
+    end
+  end
   local found = {}
   for i, id in ipairs(ids) do
     if known[id] then

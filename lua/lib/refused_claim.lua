@@ -1,6 +1,7 @@
--- refused_claim(names, left, scores): why nothing is given, and the ms until time alone can change that (design rule 3):
+-- refused_claim(): why nothing is given, and the ms until time alone can change that (design rule 3):
 -- {false, reason, ms}, ms false when it can't.
 -- @include lib/reset_alarm.lua
+-- @include lib/breaker_due.lua
 local function earliest(a, b)
   if not a then return b end
   if not b then return a end
@@ -38,7 +39,13 @@ local function exists_in(place, names)
   return redis.call('EXISTS', unpack(asked)) > 0
 end
 
-local function refused_claim(names, left, scores)
+local function refused_claim()
+  if not all_done then left = true end
+  if rung then
+    -- @include lib/set_alarms.lua
+    set_alarms()
+    scores = redis.call('ZMSCORE', alarms, unpack(asked))
+  end
   local stopped, best, ready = nil, nil, {}
   for _, type in ipairs(names) do
     local first = redis.call('ZRANGE', prefix .. 'ready:' .. type, 0, 0, 'WITHSCORES')

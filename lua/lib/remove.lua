@@ -1,6 +1,7 @@
 -- remove(id, task): forget a task that has ended. The highest token of removed tasks stays as a floor for new ones:
 -- a token is never used twice, not even when the id is (design section 1).
 -- @include lib/side_write.lua
+-- @include lib/side.lua
 local function remove(id, task)
   event('removed', id, task[TYPE], '', '', public(task))
   for name in string.gmatch(side(id, 'W') or '', '%S+') do zrem(prefix .. 'dependents:' .. name, id) end

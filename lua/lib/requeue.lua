@@ -1,5 +1,6 @@
 -- requeue(id, task, available): back to pending, where it keeps its place; available is the time before which nobody gets it.
 -- @include lib/side_write.lua
+-- @include lib/rank.lua
 local function requeue(id, task, available)
   if available <= now then available = '' end
   task[AVAILABLE], task[ENDED] = available, ''

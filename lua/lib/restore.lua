@@ -3,12 +3,16 @@
 local read_entry, check_restored, restore
 do
   local FIELDS = {
-    'id', 'type', 'priority', 'timeout', 'max_retries', 'base', 'state', 'retries', 'backoff', 'created', 'available', 'ended',
+    'id', 'type', 'priority', 'timeout', 'max_retries', 'base', 'state', 'retries', 'backoff', 'created_at', 'available', 'ended',
     'token', 'agent', 'host', 'claimed', 'lease', 'deadline', 'sequence', 'digest', 'document', 'error', 'result', 'incomplete',
     'checkpoint', 'progress', 'attempts', 'reason', 'escalation',
   }
   local PLACES = {pending = 'ready', ['in-progress'] = 'leased', completed = 'completed', ['dead-letter'] = 'dead', cancelled = 'cancelled'}
-  local WHOLE = {'retries', 'backoff', 'created', 'available', 'ended', 'token', 'claimed', 'lease', 'deadline', 'sequence'}
+  -- The most of each: times up to the year 9999, which clients can show, and a sequence that rank() has room for.
+  local WHOLE = {
+    retries = 1000000, backoff = 3960000, created_at = 253402300799999, available = 253402300799999, ended = 253402300799999,
+    token = 9007199254740991, claimed = 253402300799999, lease = 2592000000, deadline = 253402300799999, sequence = 281474976710655,
+  }
   local SIDE_OF = {E = 'error', R = 'result', C = 'checkpoint', G = 'progress', A = 'attempts', N = 'reason', S = 'escalation'}
 
   function read_entry(at, number)
@@ -25,8 +29,8 @@ do
     if refused then return refused end
     entry.place = PLACES[entry.state]
     if not entry.place then return invalid(entry, 'state', 'not a state') end
-    for _, field in ipairs(WHOLE) do
-      if entry[field] ~= '' and not is_whole(entry[field], 0, 9007199254740991) then return invalid(entry, field, 'not a whole number') end
+    for field, most in pairs(WHOLE) do
+      if entry[field] ~= '' and not is_whole(entry[field], 0, most) then return invalid(entry, field, 'not a whole number') end
     end
     if string.find(entry.agent .. entry.host, '%s') then return invalid(entry, 'claimedBy', 'not an agent') end
     if entry.place == 'leased' and (entry.token == '' or entry.agent == '') then
@@ -61,7 +65,7 @@ do
     if ended == '' and (entry.place == 'completed' or entry.place == 'dead' or entry.place == 'cancelled') then ended = now end
     local task = {
       'new', entry.type, entry.priority, next_sequence(entry), or_default(entry.retries, 0), entry.max_retries, entry.timeout,
-      entry.base, or_default(entry.backoff, entry.base), or_default(entry.created, now), entry.available, ended,
+      entry.base, or_default(entry.backoff, entry.base), or_default(entry.created_at, now), entry.available, ended,
       entry.token, entry.agent, entry.host, entry.claimed, running and or_default(entry.lease, entry.timeout) or '',
       running and or_default(entry.claimed, now) + entry.timeout or '', 0, entry.incomplete ~= '' and 'I' or '', #entry.document,
       entry.digest, '',

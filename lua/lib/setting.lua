@@ -22,7 +22,7 @@ local function settings_of(...)
   for i, value in ipairs(stored) do
     local name = missing[i]
     if not value then value = default[name] or false
-    elseif type(default[name]) == 'number' then value = tonumber(value) end
+    elseif tonumber(default[name]) then value = tonumber(value) end
     chosen[name] = value
   end
 end

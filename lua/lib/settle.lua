@@ -1,5 +1,6 @@
 -- settle(entry, task, available): a new pending task takes its place.
 -- @include lib/side_write.lua
+-- @include lib/rank.lua
 local function settle(entry, task, available)
   if #entry.depends > 0 then keep(entry.id, task, 'D', ' ' .. table.concat(entry.depends, ' ') .. ' ') end
   if #entry.waits > 0 then

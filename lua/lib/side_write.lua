@@ -1,4 +1,5 @@
 -- Changing the side tables (lib/side.lua).
+-- @include lib/side.lua
 local function raise(id, task, letter)
   if not has(task, letter) then
     task[FLAGS] = task[FLAGS] .. letter

@@ -3,5 +3,6 @@ local function signal(name, data)
   data.signal = name
   data.queue = string.match(prefix, '{(.*)}')
   data.at = now
+  messages = messages or {}
   messages[#messages + 1] = cjson.encode(data)
 end

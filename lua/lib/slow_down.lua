@@ -2,6 +2,7 @@
 -- The deadline is stored, since a message is lost by whoever isn't listening.
 -- @include lib/signal.lua
 -- @include lib/setting.lua
+-- @include lib/cut.lua
 local FARTHEST_WAIT = 315360000000
 
 local function slow_down(wait, text)

@@ -18,8 +18,16 @@ local function zadd(key, score, member)
   words[count + 1], words[count + 2] = score, member
 end
 
+-- hdel(key, field): takes back what is gathered for the field, too: commit() writes fields after it removed some.
 local function hdel(key, field)
-  local words = drops[key]
+  local words = fields[key]
+  for at = words and #words - 1 or 0, 1, -2 do
+    if words[at] == field then
+      table.remove(words, at + 1)
+      table.remove(words, at)
+    end
+  end
+  words = drops[key]
   if words then words[#words + 1] = field else drops[key] = {field} end
 end
 

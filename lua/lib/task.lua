@@ -23,8 +23,3 @@ local function load(ids)
     if text then known[missing[i]] = {string.match(text, TASK)} end
   end
 end
-
--- rank(task): its place in claim order, lowest first: priority, then age (design rule 2).
-local function rank(task)
-  return (10 - task[PRIORITY]) * 562949953421312 + task[SEQUENCE]
-end

@@ -1,6 +1,8 @@
 -- work_on(job): one slice of a to-do.
 -- @include lib/cancel_task.lua
 -- @include lib/side_write.lua
+-- @include lib/rank.lua
+-- @include lib/side.lua
 local WORK_AT_ONCE = 100
 
 -- unblock(id, task): nothing is left to wait for.
