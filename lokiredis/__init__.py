@@ -1,46 +1,50 @@
 """lokiredis: a task queue for fleets of AI agents on many machines, on one Redis."""
 
-from .config import BreakerSettings, Settings
-from .errors import (
-    DecisionReportMissing,
-    DependencyCycle,
-    DuplicateTask,
-    InvalidState,
-    InvalidTask,
-    LokiRedisError,
-    NoServer,
-    QueueFull,
-    QueueUnavailable,
-    SchemaMismatch,
-    StaleClaim,
-    TaskExists,
-    TaskNotFound,
-    UnknownDependency,
-    UnsupportedServer,
-)
-from .models import (
-    Attempt,
-    Breaker,
-    Cancelled,
-    Claim,
-    Enqueued,
-    Exchange,
-    Failed,
-    Finished,
-    Heartbeat,
-    Hold,
-    NewTask,
-    NoClaim,
-    Outcome,
-    Page,
-    Released,
-    Signal,
-    State,
-    Stats,
-    Task,
-    TypeStats,
-)
-from .queue import AsyncQueue, Queue
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .config import BreakerSettings, Settings
+    from .errors import (
+        DecisionReportMissing,
+        DependencyCycle,
+        DuplicateTask,
+        InvalidState,
+        InvalidTask,
+        LokiRedisError,
+        NoServer,
+        QueueFull,
+        QueueUnavailable,
+        SchemaMismatch,
+        StaleClaim,
+        TaskExists,
+        TaskNotFound,
+        UnknownDependency,
+        UnsupportedServer,
+    )
+    from .models import (
+        Attempt,
+        Breaker,
+        Cancelled,
+        Claim,
+        Enqueued,
+        Exchange,
+        Failed,
+        Finished,
+        Heartbeat,
+        Hold,
+        NewTask,
+        NoClaim,
+        Outcome,
+        Page,
+        Released,
+        Signal,
+        State,
+        Stats,
+        Task,
+        TypeStats,
+    )
+    from .queue import AsyncQueue, Queue
 
 __version__ = "0.1.0"
 
@@ -85,3 +89,16 @@ __all__ = [
     "UnknownDependency",
     "UnsupportedServer",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used.
+
+    ``lokiredis --help`` needs none of them, and redis-py and pydantic take longer to import than it may take as a whole.
+    """
+    if name in __all__:
+        for module in ("errors", "config", "models", "queue"):
+            home = import_module(f".{module}", __name__)
+            if name in vars(home):
+                return vars(home)[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
