@@ -94,7 +94,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used.
 
-    ``lokiredis --help`` needs none of them, and redis-py and pydantic take longer to import than it may take as a whole.
+    ``lokiredis --help`` needs none of them: redis-py and pydantic take longer to import than it may take as a whole.
     """
     if name in __all__:
         for module in ("errors", "config", "models", "queue"):

@@ -120,7 +120,16 @@ def document(task: NewTask) -> bytes:
     return _document(task, task.model_extra or {})[1]
 
 
-def _words(task: NewTask, index: int | None) -> builtins.list[Any]:
+#: Which ids the dependencies of a task are sent as.
+Names = Callable[[NewTask], Sequence[str]]
+
+
+def as_given(task: NewTask) -> Sequence[str]:
+    """The dependencies as the user named them."""
+    return task.dependencies
+
+
+def _words(task: NewTask, index: int | None, names: Names = as_given) -> builtins.list[Any]:
     extra: dict[str, Any] = dict(task.model_extra or {})
     key = task.idempotency_key
     try:
@@ -129,7 +138,9 @@ def _words(task: NewTask, index: int | None) -> builtins.list[Any]:
         e.index, e.id = index, task.id
         raise
     if key is None:
+        # Of the names as given, whatever is sent: the same plan must have the same keys when it is sent again.
         key = default_key(task.type, task.payload, task.dependencies, extra)
+    sent = names(task)
     return [
         task.id,
         task.type,
@@ -142,17 +153,17 @@ def _words(task: NewTask, index: int | None) -> builtins.list[Any]:
         digest(key),
         payload,
         stored,
-        len(task.dependencies),
-        *task.dependencies,
+        len(sent),
+        *sent,
     ]
 
 
 def enqueue_batch(
-    keys: Keys, /, tasks: Sequence[NewTask], request: str, first: int = 0
+    keys: Keys, /, tasks: Sequence[NewTask], request: str, *, names: Names = as_given, check: bool = False
 ) -> Command[builtins.list[Enqueued]]:
-    """One atomic batch, at most 1,000 tasks; *first* is the place of its first task in the caller's list."""
-    words = [word for i, task in enumerate(tasks) for word in _words(task, first + i)]
-    return _command("enqueue", keys, replies.enqueued, words, request=request)
+    """One atomic batch, at most 1,000 tasks. ``check`` stores nothing: it only raises what storing would."""
+    words = [word for i, task in enumerate(tasks) for word in _words(task, i, names)]
+    return _command("enqueue", keys, replies.enqueued, words, request=request, mode="check" if check else "")
 
 
 def enqueue(keys: Keys, /, *, request: str | None = None, **fields: Any) -> Command[Enqueued]:
@@ -162,7 +173,9 @@ def enqueue(keys: Keys, /, *, request: str | None = None, **fields: Any) -> Comm
     ``created=False`` (design rule 12). Raises InvalidTask, TaskExists, UnknownDependency, DependencyCycle, QueueFull.
     """
     words = _words(NewTask(**fields), None)
-    return _command("enqueue", keys, lambda reply: replies.enqueued(reply)[0], words, request=_request(request))
+    return _command(
+        "enqueue", keys, lambda reply: replies.enqueued(reply)[0], words, request=_request(request), mode=""
+    )
 
 
 # ---- claims
@@ -544,10 +557,10 @@ def list_(
     """
     wanted = ""
     if state is not None:
-        try:
-            wanted = State(state).value
-        except ValueError:
-            raise InvalidTask(f"one of {', '.join(s.value for s in State)}", field="state") from None
+        names = [s.value for s in State]
+        if not isinstance(state, str) or state not in names:
+            raise InvalidTask(f"one of {', '.join(names)}", field="state")
+        wanted = State(state).value
     return _command(
         "list",
         keys,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from .arguments import word
 from .errors import InvalidTask
 from .models import TYPE_PATTERN, from_ms, to_ms
 
@@ -78,13 +79,19 @@ def to_stored(changes: Mapping[str, Any]) -> list[tuple[str, str]]:
         if name in given:
             given[name] = _breakers(name, given[name])
     if "decision_report_keys" in given:
-        given["decision_report_keys"] = tuple(given["decision_report_keys"])
+        given["decision_report_keys"] = _keys(given["decision_report_keys"])
     checked = Settings(**given)
     stored: list[tuple[str, str]] = []
     for name in changes:
         value = getattr(checked, name) if name in given else None
         stored.extend(_stored(name, value))
     return stored
+
+
+def _keys(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple, set, frozenset)):
+        raise InvalidTask("a list of keys", field="decision_report_keys")
+    return tuple(word(key, "decision_report_keys") for key in value)
 
 
 def _breakers(name: str, value: Any) -> Any:
@@ -105,7 +112,7 @@ def _one_breaker(value: Any, field: str) -> BreakerSettings:
     if not isinstance(value, Mapping):
         raise InvalidTask("names and values", field=field)
     try:
-        return BreakerSettings(**value)
+        return BreakerSettings.model_validate(dict(value))
     except ValidationError as e:
         first = e.errors(include_url=False, include_context=False, include_input=False)[0]
         raise InvalidTask(first["msg"], field=".".join([field, *(str(part) for part in first["loc"])])) from None

@@ -63,8 +63,9 @@ def connect(url: str) -> SyncRedis:
         return _fake(url, "FakeRedis")
     try:
         return redis.Redis.from_url(url, **_for_scheme(url, Retry(NoBackoff(), 0)))
-    except ValueError as e:
-        raise LokiRedisError(f"not a Redis URL: {e}") from None
+    except ValueError:
+        # The error's own text may quote a piece of the password.
+        raise LokiRedisError("not a Redis URL: redis://, rediss://, unix:// or memory://") from None
 
 
 def connect_async(url: str) -> AsyncRedis:
@@ -73,8 +74,9 @@ def connect_async(url: str) -> AsyncRedis:
         return _fake(url, "FakeAsyncRedis")
     try:
         return aioredis.Redis.from_url(url, **_for_scheme(url, AsyncRetry(NoBackoff(), 0)))
-    except ValueError as e:
-        raise LokiRedisError(f"not a Redis URL: {e}") from None
+    except ValueError:
+        # The error's own text may quote a piece of the password.
+        raise LokiRedisError("not a Redis URL: redis://, rediss://, unix:// or memory://") from None
 
 
 def _for_scheme(url: str, retry: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ _KEYS_LINE = re.compile(r"^local [\w,\s]+?\s+=\s+KEYS\[1\](?:,\s+KEYS\[\d+\])*$\
 
 
 def expand(text: str, folder: Path, replaced: Mapping[str, str], seen: set[str] | None = None) -> str:
-    """Each ``-- @include`` line becomes that file, once. An indented one belongs to its block, where nobody else sees it."""
+    """Each ``-- @include`` line becomes that file, once. An indented one belongs to its block, unseen elsewhere."""
     seen = set() if seen is None else seen
 
     def included(match: re.Match[str]) -> str:

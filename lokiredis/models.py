@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, ValidationError, field_validator
@@ -109,7 +109,7 @@ class NewTask(BaseModel):
     type: str = Field(pattern=TYPE_PATTERN)
     payload: dict[str, JsonValue] = Field(default_factory=dict)
     priority: int = Field(5, ge=1, le=10)
-    dependencies: tuple[str, ...] = Field((), max_length=MOST_DEPENDENCIES)
+    dependencies: tuple[Annotated[str, Field(pattern=ID_PATTERN)], ...] = Field((), max_length=MOST_DEPENDENCIES)
     id: str = Field(default_factory=lambda: str(uuid4()), pattern=ID_PATTERN)
     timeout: float = Field(3600, gt=0, le=LONGEST_TIMEOUT, allow_inf_nan=False)
     max_retries: int = Field(3, ge=0, le=100)

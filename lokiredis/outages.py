@@ -11,6 +11,7 @@ from redis.exceptions import (
     BusyLoadingError,
     ConnectionError,
     MaxConnectionsError,
+    OutOfMemoryError,
     ReadOnlyError,
     RedisError,
     ResponseError,
@@ -39,8 +40,11 @@ class _Translate:
         known = from_reply(code, rest)
         if known is not None:
             return known
-        if "OOM" in text:
+        # redis-py takes the code off the plain error's text; 6.2 tells it in the middle of a script's error.
+        if isinstance(error, OutOfMemoryError) or "OOM" in text:
             return QueueFull()
+        if "user_script" in text:
+            return LokiRedisError("a script of lokiredis failed inside Redis, and changed nothing more", detail=text)
         return LokiRedisError(f"Redis refused: {text.splitlines()[0] if text else type(error).__name__}")
 
     def is_outage(self, error: BaseException) -> bool:

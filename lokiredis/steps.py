@@ -98,17 +98,18 @@ def enqueue_many(
     whole = commands.enqueue_batch(keys, made, base)
     if _fits(whole, made):
         return list((yield whole))
+    parts = list(_parts(made, _in_order(made)))
+    planned = {task.id for task in made}
+    for part in parts:
+        batch = [made[i] for i in part]
+        names = _without(planned - {task.id for task in batch})
+        yield from _of_part(commands.enqueue_batch(keys, batch, base, names=names, check=True), part)
     results: list[Enqueued | None] = [None] * len(made)
     renamed: dict[str, str] = {}
-    for number, part in enumerate(_parts(made, _in_order(made))):
-        batch = [_with_real_ids(made[i], renamed) for i in part]
-        command = commands.enqueue_batch(keys, batch, f"{base}.{number}")
-        try:
-            answers = yield command
-        except LokiRedisError as e:
-            if e.index is not None:
-                e.index = part[e.index]
-            raise
+    for number, part in enumerate(parts):
+        batch = [made[i] for i in part]
+        command = commands.enqueue_batch(keys, batch, f"{base}.{number}", names=_renamed(renamed))
+        answers = yield from _of_part(command, part)
         for i, answer in zip(part, answers, strict=True):
             results[i] = answer
             if answer.id != made[i].id:
@@ -125,11 +126,24 @@ def _fits(command: Command[Any], tasks: Sequence[NewTask]) -> bool:
     )
 
 
-def _with_real_ids(task: NewTask, renamed: Mapping[str, str]) -> NewTask:
+def _of_part(command: Command[list[Enqueued]], part: Sequence[int]) -> Steps[list[Enqueued]]:
+    """Send one part; an error names the place in the whole plan."""
+    try:
+        return list((yield command))
+    except LokiRedisError as e:
+        if e.index is not None:
+            e.index = part[e.index]
+        raise
+
+
+def _without(elsewhere: set[str]) -> commands.Names:
+    """The dependencies as a check sees them: what another part of the plan will store is no unknown id."""
+    return lambda task: [name for name in task.dependencies if name not in elsewhere]
+
+
+def _renamed(renamed: Mapping[str, str]) -> commands.Names:
     """A dependency on a task that turned out a duplicate in an earlier part means the task returned for it."""
-    if not any(name in renamed for name in task.dependencies):
-        return task
-    return task.model_copy(update={"dependencies": tuple(renamed.get(name, name) for name in task.dependencies)})
+    return lambda task: [renamed.get(name, name) for name in task.dependencies]
 
 
 def _in_order(tasks: Sequence[NewTask]) -> list[int]:

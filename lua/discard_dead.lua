@@ -25,7 +25,8 @@ if redis.call('EXISTS', prefix .. 'dependents:' .. id) == 1 then
   local number = (tonumber(state.sequence) or 0) + 1
   hset(queue, 'sequence', number)
   redis.call('RENAME', prefix .. 'dependents:' .. id, prefix .. 'dependents:' .. number .. '~')
-  zadd(todo, now, 'discard ' .. number .. '~ ' .. id)
+  local job = 'discard ' .. number .. '~ ' .. id
+  -- @include lib/to_do.lua
 end
 remove(id, task)
 -- @include lib/carry_on.lua

@@ -1,7 +1,8 @@
 -- enqueue: store new tasks, all of them or none.
 --
 -- KEYS    the queue's fixed keys that it uses (lua/README.md)
--- ARGV    prefix, request, then per task: id, type, priority, timeout (ms), maxRetries, backoff (ms), availableAt (ms or ''),
+-- ARGV    prefix, request, mode ('check' stores nothing, else ''), then per task: id, type, priority, timeout (ms), maxRetries,
+--         backoff (ms), availableAt (ms or ''),
 --         delay (ms or ''), digest of the idempotency key or '', bytes of the payload, document, number of dependencies, these
 -- RETURN  per task {id, 1 when it was created, state}
 -- ERRORS  InvalidTask, TaskExists, UnknownDependency, DependencyCycle: each names the index in the batch
@@ -9,7 +10,7 @@ local queue, settings, tasks, documents, index, unique, tombstones, alarms, type
   attempts, errors, results, checkpoints, progress, reasons, escalations, events, signals = KEYS[1], KEYS[2], KEYS[3],
   KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15],
   KEYS[16], KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21]
-local prefix, request = ARGV[1], ARGV[2]
+local prefix, request, mode = ARGV[1], ARGV[2], ARGV[3]
 -- @include lib/open.lua
 -- @include lib/setting.lua
 -- @include lib/limits.lua
@@ -19,7 +20,7 @@ local WORDS = 12
 local batch, ids, digests, total_dependencies, total_bytes = {}, {}, {}, 0, 0
 
 settings_of('payload_bytes', 'document_bytes')
-local at = 3
+local at = 4
 while at <= #ARGV do
   local entry = {
     at = #batch, id = ARGV[at], type = ARGV[at + 1], priority = ARGV[at + 2], timeout = ARGV[at + 3],
@@ -93,6 +94,7 @@ do
   if refused then return refuse(refused) end
 end
 
+if mode == 'check' then return {} end
 local sequence = tonumber(state.sequence) or 0
 for _, entry in ipairs(fresh) do
   sequence = sequence + 1

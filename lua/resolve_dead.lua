@@ -31,7 +31,10 @@ keep(id, task, 'R', body)
 lower(id, task, 'I')
 transition(id, task, 'completed', now)
 add(tally, 'total:completed', 1)
-if has(task, 'P') then zadd(todo, now, 'release ' .. id) end
+if has(task, 'P') then
+  local job = 'release ' .. id
+  -- @include lib/to_do.lua
+end
 event('resolved', id, task[TYPE])
 local reply = {'completed', task[RETRIES], ''}
 -- @include lib/carry_on.lua

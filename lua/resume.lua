@@ -9,6 +9,8 @@ local queue, tasks, alarms, types, tally, paused, events, signals = KEYS[1], KEY
 local prefix, request, type, agent = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 -- @include lib/open.lua
 -- @include lib/claim_limits.lua
+-- @include lib/hold.lua
+-- @include lib/hold_of.lua
 -- @include lib/signal.lua
 -- @include lib/mark_all.lua
 -- @include lib/request.lua
@@ -18,8 +20,11 @@ if again then return tonumber(again) end
 if agent ~= '' then
   local refused = check_agent(agent)
   if refused then return refuse(refused) end
-  local was = redis.call('DEL', prefix .. 'hold:' .. agent)
+  local ends, in_a_row = hold_of(agent)
+  local was = ends > now and 1 or 0
   if was == 1 then
+    -- The rate limits in a row go on counting: only a completed task shows that the limit is over (design rule 15).
+    hold(agent, now, in_a_row)
     event('resumed', '', '', agent)
     remember(request, '1')
   end

@@ -56,7 +56,8 @@ def enqueue(session: Session, /, file: str | None, request: str | None, **option
     """Put one task, or a whole plan, into the queue.
 
     A task equal to one that waits, runs or is done is not made again: the answer is then that task's id with
-    "created": false. A plan may be in any order. It is checked as a whole first: one bad task, and nothing is stored.
+    "created": false. A plan may be in any order. One bad task, and nothing is stored; a plan of more
+    than 1,000 tasks goes in parts, and a part that the queue refuses leaves those before it. Repeating it is safe.
 
     JSON: {"id", "created", "state"}; with --file {"tasks": [the same for each], "created": N, "existing": N}.
     """

@@ -119,7 +119,8 @@ def _ending(error: BaseException, session: Session) -> Ending:
     if isinstance(error, LokiRedisError):
         return _of_queue(error, session)
     if isinstance(error, OSError) and not _from_redis(error):
-        return Ending(ERROR, "System", without_secrets(str(error), session.url))
+        place = f"{error.filename}: " if error.filename is not None else ""
+        return Ending(ERROR, "System", without_secrets(f"{place}{error.strerror or error}", session.url))
     return _unexpected(error, session)
 
 

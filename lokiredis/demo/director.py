@@ -98,7 +98,7 @@ def perform(run: Run, url: str, screen: Screen) -> Evidence:
         first = Snapshot.of(queue)
         with _Fleet(run, url) as fleet:
             director = _Director(queue, fleet, screen, first)
-            out_of_time = not director.follow()
+            director.follow()
             fleet.end()
         return Evidence(
             snapshot=Snapshot.of(queue),
@@ -108,7 +108,7 @@ def perform(run: Run, url: str, screen: Screen) -> Evidence:
             killed=director.killed,
             refusals=frozenset(director.refusals),
             slowdown_until=director.slowdown_until,
-            out_of_time=out_of_time,
+            out_of_time=director.out_of_time,
         )
 
 
@@ -119,15 +119,15 @@ class _Director:
         self.killed: Killed | None = None
         self.refusals: set[str] = set()
         self.slowdown_until: datetime | None = None
+        self.out_of_time = False
         self._queue = queue
         self._fleet = fleet
         self._screen = screen
         self._seen = first
         self._began = first.stats.now
-        self._probed = False
 
-    def follow(self) -> bool:
-        """Until nothing waits and nothing runs. False when the time is up, or no agent is left."""
+    def follow(self) -> None:
+        """Until nothing waits and nothing runs, or the time is up, or an agent broke down that nobody killed."""
         end = time.monotonic() + TIME_LIMIT
         while time.monotonic() < end:
             now = Snapshot.of(self._queue)
@@ -138,12 +138,17 @@ class _Director:
             self._kill(now)
             self._observe(now)
             self._probe(now)
-            if now.idle and self._probed:
-                return True
-            if len(self._fleet.dead()) == len(FLEET):
-                return False
+            if self._is_over(now) or self._fleet.dead() - self._killed_agents():
+                return
             time.sleep(_LOOK)
-        return False
+        self.out_of_time = True
+
+    def _is_over(self, now: Snapshot) -> bool:
+        # The last look may be older than the probe that was put into the queue after it.
+        return now.idle and (PROBE["id"] in now.tasks or not _is_open(now))
+
+    def _killed_agents(self) -> set[str]:
+        return {self.killed.agent} if self.killed else set()
 
     def _kill(self, now: Snapshot) -> None:
         """Kill whoever works on the doomed task, in the middle of it."""
@@ -165,10 +170,13 @@ class _Director:
 
     def _probe(self, now: Snapshot) -> None:
         """What an operator would do: see that the breaker is open, repair, and let a task try it."""
-        breaker = now.stats.breakers.get(PROBE["type"])
-        if not self._probed and breaker is not None and breaker.state == "open":
+        if PROBE["id"] not in now.tasks and _is_open(now):
             self._queue.enqueue_many([PROBE])
-            self._probed = True
+
+
+def _is_open(now: Snapshot) -> bool:
+    breaker = now.stats.breakers.get(PROBE["type"])
+    return breaker is not None and breaker.state == "open"
 
 
 def _doing(task: Task) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 from ..models import Attempt, Breaker, State, Task, parse_time
 from .artefact import digest
 from .evidence import Evidence
-from .plan import BACKOFF, DOOMED, FLAKY, HALF_OPEN_AFTER, HOPELESS, LIMITED, PROBE, RATE_LIMIT, planned
+from .plan import BACKOFF, DOOMED, FLAKY, HALF_OPEN_AFTER, HOPELESS, LIMITED, PROBE, RATE_LIMIT, TIME_LIMIT, planned
 
 _REPORT = {"why", "what", "tradeOffs", "risks", "testResults", "nextSteps"}
 _FEWEST_AGENTS = 6
@@ -192,11 +192,13 @@ def _slowed(seen: Evidence) -> str:
 
 def _ended(seen: Evidence) -> str:
     killed = seen.killed and seen.killed.agent
-    alive = [f"{agent} ({code})" for agent, code in sorted(seen.exits.items()) if agent != killed and code != 0]
-    if seen.out_of_time or alive:
+    broken = [agent for agent, code in sorted(seen.exits.items()) if agent != killed and code != 0]
+    if broken:
         raise Unmet(
-            f"{'the time was up; ' if seen.out_of_time else ''}not ended by themselves: {', '.join(alive) or '–'}"
+            "; ".join(f"{agent} ended with {seen.exits[agent]}: {_last_words(seen, agent)}" for agent in broken)
         )
+    if seen.out_of_time:
+        raise Unmet(f"the plan was not done after {TIME_LIMIT:g} s, and all agents were stopped")
     return f"{len(seen.exits) - (killed is not None)} agents ended with exit code 0"
 
 
@@ -215,6 +217,12 @@ EXPECTATIONS = (
     Expectation("and slows the whole fleet down", LIMITED, _slowed),
     Expectation("the fleet ends in time", "", _ended),
 )
+
+
+def _last_words(seen: Evidence, agent: str) -> str:
+    log = seen.folder / "logs" / f"{agent}.log"
+    lines = log.read_text(errors="replace").split("\n") if log.exists() else []
+    return next((line for line in reversed(lines) if line.strip()), "it said nothing")
 
 
 def _task(seen: Evidence, id: str) -> Task:

@@ -17,6 +17,9 @@ local function cancel_task(id, task, reason)
     close_attempt(id, task, 'cancelled', 'cancel', reason)
     signal('CANCEL', {id = id, token = tonumber(token), agent = agent, reason = cut(reason, 200)})
   end
-  if has(task, 'P') then zadd(todo, now, 'cancel ' .. id) end
+  if has(task, 'P') then
+    local job = 'cancel ' .. id
+    -- @include lib/to_do.lua
+  end
   event('cancelled', id, type, agent, running and token or '', reason)
 end

@@ -35,7 +35,10 @@ local function finish(id, token, report, body)
   add(tally, 'total:completed', 1)
   breaker_success(task[TYPE], id, token)
   close_attempt(id, task, 'completed', 'complete', '')
-  if has(task, 'P') then zadd(todo, now, 'release ' .. id) end
+  if has(task, 'P') then
+    local job = 'release ' .. id
+    -- @include lib/to_do.lua
+  end
   event('completed', id, task[TYPE], agent, token)
   return {'completed', task[RETRIES], task[AVAILABLE]}, nil, agent
 end

@@ -11,7 +11,7 @@ do
   -- The most of each: times up to the year 9999, which clients can show, and a sequence that rank() has room for.
   local WHOLE = {
     retries = 1000000, backoff = 3960000, created_at = 253402300799999, available = 253402300799999, ended = 253402300799999,
-    token = 9007199254740991, claimed = 253402300799999, lease = 2592000000, deadline = 253402300799999, sequence = 281474976710655,
+    token = 4503599627370496, claimed = 253402300799999, lease = 2592000000, deadline = 253402300799999, sequence = 281474976710655,
   }
   local SIDE_OF = {E = 'error', R = 'result', C = 'checkpoint', G = 'progress', A = 'attempts', N = 'reason', S = 'escalation'}
 

@@ -53,9 +53,11 @@ class Cli:
 
     environment: dict[str, str]
 
-    def __call__(self, *words: object, code: int = 0, stdin: bytes | str = "", **environment: str) -> Ran:
-        """Run a command line that must end with *code*. Options in *environment* are added."""
-        ran = CliRunner().invoke(main, [str(word) for word in words], stdin, env=self.environment | environment)
+    def __call__(
+        self, *words: object, code: int = 0, stdin: bytes | str = "", environment: dict[str, str] | None = None
+    ) -> Ran:
+        """Run a command line that must end with *code*. *environment* is added to its own."""
+        ran = CliRunner().invoke(main, [str(word) for word in words], stdin, env=self.environment | (environment or {}))
         found = Ran(ran.exit_code, ran.stdout, ran.stderr)
         assert found.code == code, f"{words} ended with {found.code}\n{found.out}\n{found.err}"
         assert "Traceback" not in found.out + found.err

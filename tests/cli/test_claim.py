@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from .conftest import Cli
@@ -39,7 +41,10 @@ def test_with_a_limit_claims_are_a_list(cli: Cli) -> None:
     assert [one["id"] for one in cli.json(*CLAIM, "--limit", 1)["claims"]] == ["x-3"]
     data = cli.json(*CLAIM, "--limit", 9)
     assert [one["id"] for one in data["claims"]] == ["x-2", "x-1", "x-0"]
-    assert cli.json(*CLAIM, "--limit", 9, code=3) == {"claims": [], "reason": "empty", "retryAfter": None}
+    data = cli.json(*CLAIM, "--limit", 9, code=3)
+    assert (data["claims"], data["reason"]) == ([], "empty")
+    # Time alone can bring work: these claims may run out.
+    assert 3500 < data["retryAfter"] <= 3600
 
 
 def test_nothing_to_claim_is_3(cli: Cli) -> None:
@@ -55,7 +60,7 @@ def test_nothing_to_claim_is_3(cli: Cli) -> None:
     data = cli.json(*CLAIM, code=3)
     assert data["reason"] == "delayed"
     assert 3500 < data["retryAfter"] <= 3600
-    assert "ask again in 59m" in cli(*CLAIM, code=3).err
+    assert re.search("wait for their time; ask again in (59m|1h)", cli(*CLAIM, code=3).err)
 
 
 def test_held_back_is_4(cli: Cli) -> None:

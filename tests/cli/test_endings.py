@@ -83,13 +83,13 @@ def test_the_claim_may_come_from_the_environment(cli: Cli, held: tuple[str, str]
     """Or from options, or half of each."""
     id, token = held
     both = {"LOKIREDIS_TASK_ID": id, "LOKIREDIS_TOKEN": token}
-    cli("heartbeat", **both)
-    cli("heartbeat", "x", **both)
-    cli("heartbeat", "x", LOKIREDIS_TOKEN=token)
+    cli("heartbeat", environment=both)
+    cli("heartbeat", "x", environment=both)
+    cli("heartbeat", "x", environment={"LOKIREDIS_TOKEN": token})
     cli("heartbeat", "--task", id, "--token", token)
     cli("heartbeat", "--token", token, "x")
-    assert "belongs to x, not to y" in cli("heartbeat", "y", code=2, **both).err
-    assert cli("heartbeat", "y", token, "--json", code=1, **both).error["code"] == "TaskNotFound"
+    assert "belongs to x, not to y" in cli("heartbeat", "y", code=2, environment=both).err
+    assert cli("heartbeat", "y", token, "--json", code=1, environment=both).error["code"] == "TaskNotFound"
 
 
 def test_a_failure_comes_back_later(cli: Cli, held: tuple[str, str]) -> None:

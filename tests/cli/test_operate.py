@@ -29,7 +29,7 @@ def enqueue(cli: Cli, *ids: str, **options: str) -> None:
 
 def dead_letter(cli: Cli, id: str) -> None:
     """A task that failed for good."""
-    enqueue(cli, id)
+    enqueue(cli, id, priority="10")
     token = cli.json("claim", "--agent", "a-1", "--type", "t")["claim"]["token"]
     cli("fail", id, token, "--error", "hope\x1bless", "--no-retry")
 
@@ -196,7 +196,7 @@ def test_pause_and_resume(cli: Cli) -> None:
     assert cli("resume", "--type", "t").out == "t is not paused any more.\n"
     assert cli.json("resume", "--agent", "a-1") == {"agent": "a-1", "held": False}
     # The agent of this shell is not meant here.
-    assert cli("resume", LOKIREDIS_AGENT="a-1").out == "The queue is not paused any more.\n"
+    assert cli("resume", environment={"LOKIREDIS_AGENT": "a-1"}).out == "The queue is not paused any more.\n"
 
 
 def test_slowdown(cli: Cli) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -94,7 +95,7 @@ def test_a_usage_error_ends_with_2(words: list[str], bare: Cli) -> None:
 def test_json_after_the_mistake_still_counts(bare: Cli) -> None:
     """click stops at the first wrong option and never sees it."""
     assert bare("claim", "--bogus", "--json", code=2).error["code"] == "Usage"
-    assert bare("claim", "--bogus", code=2, LOKIREDIS_JSON="1").error["code"] == "Usage"
+    assert bare("claim", "--bogus", code=2, environment={"LOKIREDIS_JSON": "1"}).error["code"] == "Usage"
     assert bare("show", "--bogus", "--", "--json", code=2).err.startswith("Usage:")
 
 
@@ -135,7 +136,7 @@ def test_global_options_stand_before_or_after_the_verb(
 
 def test_the_version_is_told(bare: Cli) -> None:
     """Without a queue."""
-    assert bare("--version").out.startswith("lokiredis")
+    assert re.fullmatch(r"lokiredis \d+\.\d+\.\d+\n", bare("--version").out)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -152,3 +153,32 @@ def test_verbs_and_options_are_completed() -> None:
     assert [item.value for item in complete.get_completions([], "cl")] == ["claim"]
     assert "--wait" in [item.value for item in complete.get_completions(["claim"], "--w")]
     assert "dead-letter" in [item.value for item in complete.get_completions(["list", "--state"], "de")]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://alice:hunter22@127.0.0.1:1/0?socket_timeout=1",
+        "redis://127.0.0.1:1/0?password=hunter22",
+        "unix:///nowhere/redis.sock?password=hunter22",
+        "unix://:hunter22@/nowhere/redis.sock",
+        "redis://:hunter22@nowhere.invalid:6379",
+    ],
+)
+def test_no_url_shows_its_password(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In whatever place it stands."""
+    monkeypatch.setattr("lokiredis.cli.session._RETRY_FOR", 0.1)
+    ran = Cli({"LOKIREDIS_URL": url})("status", code=6)
+    assert ran.out == ""
+    assert ran.err.count("\n") == 1
+    assert "hunter" not in ran.err
+    assert "nowhere" in ran.err or "127.0.0.1:1" in ran.err
+    assert "hunter" not in Cli({"LOKIREDIS_URL": url})("status", "--json", code=6).error["message"]
+
+
+@pytest.mark.parametrize("url", ["localhost:6379", "http://x:hunter22@y", "redis://:hunt/er22@h:1", "redis://h:x/0"])
+def test_what_is_no_redis_url_is_a_usage_error(url: str) -> None:
+    """Nor shown with its password."""
+    ran = Cli({"LOKIREDIS_URL": url})("status", code=2)
+    assert "not a Redis URL" in ran.err
+    assert "er22" not in ran.err
