@@ -36,12 +36,15 @@ def check(value: Any, field: str) -> None:
     for _ in range(_DEEPEST):
         below: list[Any] = []
         for item in level:
-            if isinstance(item, Mapping):
-                if not all(isinstance(key, str) for key in item):
-                    raise InvalidTask("not JSON: every key is a string", field=field)
-                below.extend(v for v in item.values() if isinstance(v, (Mapping, list, tuple)))
+            # A dict, not any Mapping: json.dumps takes no other, and asking for the abstract class took half the time.
+            if isinstance(item, dict):
+                for key, inner in item.items():
+                    if not isinstance(key, str):
+                        raise InvalidTask("not JSON: every key is a string", field=field)
+                    if isinstance(inner, (dict, list, tuple)):
+                        below.append(inner)
             elif isinstance(item, (list, tuple)):
-                below.extend(v for v in item if isinstance(v, (Mapping, list, tuple)))
+                below.extend(inner for inner in item if isinstance(inner, (dict, list, tuple)))
         if not below:
             return
         level = below

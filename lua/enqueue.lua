@@ -98,15 +98,16 @@ if mode == 'check' then return {} end
 local sequence = tonumber(state.sequence) or 0
 for _, entry in ipairs(fresh) do
   sequence = sequence + 1
+  local place = string.format('%.0f', sequence)
   local available = tonumber(entry.available) or 0
   if entry.delay ~= '' then available = math.max(available, now + entry.delay) end
   local task = {
-    'new', entry.type, entry.priority, sequence, 0, entry.max_retries, entry.timeout, entry.base, entry.base, now,
-    available > 0 and available or '', '', '', '', '', '', '', '', 0, '', #entry.document, entry.digest, request,
+    'new', entry.type, entry.priority, place, '0', entry.max_retries, entry.timeout, entry.base, entry.base, stamp,
+    available > 0 and available or '', '', '', '', '', '', '', '', '0', '', #entry.document, entry.digest, request,
   }
   known[entry.id] = task
   hset(documents, entry.id, entry.document)
-  zadd(index, sequence, entry.id)
+  zadd(index, place, entry.id)
   zrem_tombstone(entry.id)
   if entry.digest ~= '' then hset(unique, entry.digest, entry.id) end
   add(types, entry.type, 1)

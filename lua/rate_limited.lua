@@ -50,8 +50,9 @@ if released then
   hand_back(id, task, 'rate_limited', 0, text)
 else
   return_probe(type, id, token)
-  -- The hold must not eat the attempt: its time limit and its lease move on by what the agent has to wait.
-  local limit = task[LIMIT] + (ends - now)
+  -- The hold must not eat the attempt: its time limit and its lease move on by what the agent has to wait. Told of one
+  -- hold many times, by parallel calls of one agent, the limit still goes no further than a whole timeout behind it.
+  local limit = math.max(task[LIMIT], math.min(task[LIMIT] + (ends - now), ends + task[TIMEOUT]))
   local deadline = tonumber(redis.call('ZSCORE', prefix .. 'leased:' .. type, id))
   task[LIMIT] = limit
   touch(id, task)

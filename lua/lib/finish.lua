@@ -30,8 +30,8 @@ local function finish(id, token, report, body)
   keep(id, task, 'R', body)
   lower(id, task, 'I')
   local agent = task[AGENT]
-  task[ENDED], task[HANDBACKS] = now, 0
-  transition(id, task, 'completed', now)
+  task[ENDED], task[HANDBACKS] = stamp, '0'
+  transition(id, task, 'completed', stamp)
   add(tally, 'total:completed', 1)
   breaker_success(task[TYPE], id, token)
   close_attempt(id, task, 'completed', 'complete', '')

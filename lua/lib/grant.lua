@@ -1,6 +1,15 @@
 -- grant: lease the chosen tasks to the agent; at most 8 MiB of them, the rest stays ready. Sets granted, their ids, and
 -- deadlines (id -> ms).
-local granted, deadlines, bytes = {}, {}, 0
+local granted, deadlines, bytes, texts_of = {}, {}, 0, {}
+local function text_of(number)
+  local text = texts_of[number]
+  if not text then
+    text = string.format('%.0f', number)
+    texts_of[number] = text
+  end
+  return text
+end
+local floor = (tonumber(state.floor) or 0) + 1
 load(chosen_ids)
 for _, id in ipairs(chosen_ids) do
   local REPLY_BYTES = 8388608
@@ -11,9 +20,10 @@ for _, id in ipairs(chosen_ids) do
   local limit_at = now + length
   if lease and lease < length then length = lease end
   -- A token grows with every claim, also over a lost write or a reused id, since the clock has gone on by then.
-  task[TOKEN] = string.format('%.0f', math.max((tonumber(task[TOKEN]) or 0) + 1, (tonumber(state.floor) or 0) + 1, now))
-  task[AGENT], task[HOST], task[CLAIMED], task[LEASE], task[LIMIT] = agent, host, now, length, limit_at
-  transition(id, task, 'leased', now + length)
+  task[TOKEN] = text_of(math.max((tonumber(task[TOKEN]) or 0) + 1, floor, now))
+  task[AGENT], task[HOST], task[CLAIMED], task[LEASE], task[LIMIT] = agent, host, stamp, text_of(length), text_of(limit_at)
+  local ends = text_of(now + length)
+  transition(id, task, 'leased', ends)
   if gates[type] == 'probe' then
     -- @include lib/breaker_change.lua
     local words = breaker(type)
@@ -21,5 +31,5 @@ for _, id in ipairs(chosen_ids) do
     change_breaker(type, words, 'half-open')
   end
   event('claimed', id, type, agent, task[TOKEN])
-  granted[#granted + 1], deadlines[id] = id, now + length
+  granted[#granted + 1], deadlines[id] = id, ends
 end

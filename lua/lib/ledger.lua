@@ -12,7 +12,7 @@ local function close_attempt(id, task, outcome, operation, text)
     text = string.gsub(cut(text, ATTEMPT_ERROR_BYTES), '[\n\r\\]', {['\n'] = '\\n', ['\r'] = '\\r', ['\\'] = '\\\\'})
   end
   local line = table.concat({
-    task[TOKEN], task[AGENT], task[HOST] ~= '' and task[HOST] or '-', task[CLAIMED], now, outcome, operation,
+    task[TOKEN], task[AGENT], task[HOST] ~= '' and task[HOST] or '-', task[CLAIMED], stamp, outcome, operation,
     public(task), task[RETRIES], task[AVAILABLE] ~= '' and task[AVAILABLE] or '-', text,
   }, ' ')
   local history = has(task, 'A') and side(id, 'A')

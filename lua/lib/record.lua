@@ -20,7 +20,7 @@ local function records(ids, deadlines)
     if known[id] then
       local row = {
         id, table.concat(known[id], ' '), texts[i], false, false, false, false, false, false, false, false, false,
-        deadlines[id] and string.format('%.0f', deadlines[id]) or false, false, false,
+        deadlines[id] or false, false, false,
       }
       if columns then
         for place, entry_of in ipairs(columns) do row[3 + place] = entry_of[id] or false end

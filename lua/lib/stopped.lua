@@ -6,5 +6,11 @@ do
   local slow = tonumber(state.slowdown) or 0
   if state.paused then rows = {false, 'paused', false}
   elseif slow > now then rows = {false, 'slowdown', math.max(held, slow) - now}
-  elseif held > now then rows = {false, 'held', held - now} end
+  elseif held > now then
+    rows = {false, 'held', held - now}
+    -- This call may have eaten a mark, by an agent that was not yet held when it began to wait: others may have that work.
+    for _, type in ipairs(names) do
+      if redis.call('EXISTS', prefix .. 'ready:' .. type, prefix .. 'delayed:' .. type) > 0 then marked[type] = true end
+    end
+  end
 end

@@ -18,27 +18,16 @@ local function zadd(key, score, member)
   words[count + 1], words[count + 2] = score, member
 end
 
--- hdel(key, field): takes back what is gathered for the field, too: commit() writes fields after it removed some.
+-- The fields of a hash are a map, since the last word counts: a field may be set and taken away again in one call.
 local function hdel(key, field)
-  local words = fields[key]
-  for at = words and #words - 1 or 0, 1, -2 do
-    if words[at] == field then
-      table.remove(words, at + 1)
-      table.remove(words, at)
-    end
-  end
-  words = drops[key]
+  if fields[key] then fields[key][field] = nil end
+  local words = drops[key]
   if words then words[#words + 1] = field else drops[key] = {field} end
 end
 
 local function hset(key, field, value)
-  local words = fields[key]
-  if not words then
-    fields[key] = {field, value}
-    return
-  end
-  local count = #words
-  words[count + 1], words[count + 2] = field, value
+  local map = fields[key]
+  if map then map[field] = value else fields[key] = {[field] = value} end
 end
 
 local function add(key, field, amount)
@@ -71,6 +60,14 @@ local function commit()
   call_in_parts('ZREM', removals)
   call_in_parts('HDEL', drops)
   call_in_parts('ZADD', additions)
+  for key, map in pairs(fields) do
+    local words, count = {}, 0
+    for field, value in pairs(map) do
+      words[count + 1], words[count + 2] = field, value
+      count = count + 2
+    end
+    fields[key] = words
+  end
   call_in_parts('HSET', fields)
   for key, totals in pairs(sums) do
     for field, amount in pairs(totals) do

@@ -8,6 +8,8 @@ local TASK = '^' .. string.rep('([^ ]*) ', NONCE - 1) .. '([^ ]*)$'
 
 -- known: id -> task, or false when there is none; what one script changes, the rest of it sees.
 local known = {}
+-- stamp: the time as a word. Redis and Lua take longer to write a number than to compare it.
+local stamp = string.format('%.0f', now)
 
 -- load(ids): read the tasks that this script has not read yet, in one call.
 local function load(ids)

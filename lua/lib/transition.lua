@@ -30,7 +30,7 @@ local function transition(id, task, to, score)
   zadd(prefix .. to .. ':' .. type, score, id)
   if to == 'ready' then marked[type] = true
   elseif to == 'delayed' then alarm('d', type, score)
-  elseif to == 'leased' then alarm('l', type, score) end
+  elseif to == 'leased' then alarm('l', type, tonumber(score)) end
 end
 
 -- public(task): the documented state of a task (design section 3).
