@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, final
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, ValidationError, field_validator
@@ -285,6 +285,7 @@ class Enqueued:
     state: State
 
 
+@final
 @dataclass(frozen=True)
 class Claim:
     """A task leased to an agent until ``deadline``; ``lease`` seconds are what a heartbeat renews it by."""

@@ -9,14 +9,14 @@ from lokiredis import AsyncQueue, Queue
 from lokiredis.commands import Command
 from lokiredis.scripts import Script, read
 
-_FROM_ARGUMENT = {"lib/clock.lua": "local now = tonumber(table.remove(ARGV))"}
+FROM_ARGUMENT = {"lib/clock.lua": "local now = tonumber(table.remove(ARGV))"}
 START = 1_800_000_000_000
 
 
 @cache
 def with_clock(name: str) -> Script:
     """The operation's script with a clock that takes the time from its last argument."""
-    return read(name, _FROM_ARGUMENT)
+    return read(name, FROM_ARGUMENT)
 
 
 class Clock:

@@ -1,0 +1,193 @@
+"""lua/exchange.lua: endings and claims in one call."""
+
+from __future__ import annotations
+
+import pytest
+
+from lokiredis import (
+    DecisionReportMissing,
+    Failed,
+    Finished,
+    InvalidTask,
+    Outcome,
+    Released,
+    StaleClaim,
+    State,
+    TaskNotFound,
+)
+
+from ..clock import ClockedQueue
+from .moves import AGENT, REPORT, add, add_many, bury, drive_on, marks, moment, places, raw, refused, stored, take
+
+
+def test_all_endings_and_new_claims(clocked: ClockedQueue) -> None:
+    """Outcomes stand in the order of the endings, and the new claims are the best of what is ready then."""
+    add_many(clocked, 3)
+    add(clocked, "next", dependencies=["x0"])
+    one, two, three = clocked.claim_many(AGENT, "a", 3)
+    ended: list[Finished | Failed | Released] = [
+        Failed(two, "no"),
+        Finished(one, output=1, decision_report=REPORT),
+        Released(three, delay=9),
+    ]
+    reply = clocked.exchange(AGENT, ["a"], finished=ended, limit=5, lease=30)
+    assert reply.outcomes == [
+        Outcome(State.PENDING, 1, moment(clocked, 60)),
+        Outcome(State.COMPLETED, 0, None),
+        Outcome(State.PENDING, 0, moment(clocked, 9)),
+    ]
+    assert [(c.id, c.lease, c.deadline) for c in reply.claims] == [("next", 30, moment(clocked, 30))]
+    assert places(clocked) == {"x0": "completed", "x1": "delayed", "x2": "delayed", "next": "leased"}
+
+
+def test_one_bad_ending_does_not_spoil_the_rest(clocked: ClockedQueue) -> None:
+    """Each bad one gets its own error; the good ones count."""
+    add_many(clocked, 4)
+    claims = clocked.claim_many(AGENT, "a", 4)
+    clocked.release(claims[0])
+    clocked.cancel("x1", "no")
+    ended: list[Finished | Failed | Released] = [
+        Finished(claims[0], decision_report=REPORT),
+        Failed(claims[1], "no"),
+        Finished(claims[2]),
+        Finished(_Proof("nobody", 1), decision_report=REPORT),
+        Released(claims[2], delay=-1),
+        Finished(claims[3], decision_report=REPORT),
+    ]
+    reply = clocked.exchange(AGENT, "a", finished=ended, limit=0)
+    kinds = [type(outcome) for outcome in reply.outcomes]
+    assert kinds == [StaleClaim, StaleClaim, DecisionReportMissing, TaskNotFound, InvalidTask, Outcome]
+    assert reply.claims == []
+    assert places(clocked) == {"x0": "ready", "x1": "cancelled", "x2": "leased", "x3": "completed"}
+
+
+class _Proof:
+    def __init__(self, id: str, token: int) -> None:
+        self.id, self.token = id, token
+
+
+def test_a_hold_refuses_only_the_claims(clocked: ClockedQueue) -> None:
+    """A held agent's endings count and it gets nothing new."""
+    add_many(clocked, 3)
+    one, two = clocked.claim_many(AGENT, "a", 2)
+    clocked.rate_limited(one, "429", retry_after=100)
+    reply = clocked.exchange(AGENT, "a", finished=[Finished(two, decision_report=REPORT)], limit=1)
+    assert (reply.outcomes, reply.claims) == ([Outcome(State.COMPLETED, 0, None)], [])
+
+
+def test_a_completion_forgives_rate_limits(clocked: ClockedQueue) -> None:
+    """A completed task of the agent makes its next rate limit the first in a row again."""
+    add_many(clocked, 3)
+    one, two, three = clocked.claim_many(AGENT, "a", 3)
+    for claim in (one, two):
+        clocked.rate_limited(claim, "429")
+    clocked.exchange(AGENT, "a", finished=[Finished(one, decision_report=REPORT)], limit=0)
+    clocked.resume(agent=AGENT)
+    assert clocked.rate_limited(three, "429").wait <= 66
+
+
+def test_without_types_nothing_is_claimed(clocked: ClockedQueue) -> None:
+    """Limit 0 needs no types; a claim does."""
+    add(clocked, "x")
+    claim = take(clocked)
+    assert clocked.exchange(AGENT, (), finished=[Released(claim)], limit=0).outcomes[0] == Outcome(
+        State.PENDING, 0, None
+    )
+    with pytest.raises(InvalidTask):
+        clocked.exchange(AGENT, (), finished=[], limit=1)
+
+
+def test_a_repeated_exchange(clocked: ClockedQueue) -> None:
+    """The same request gets the same outcomes and claims, and nothing changes."""
+    add_many(clocked, 4)
+    one, two = clocked.claim_many(AGENT, "a", 2)
+    ended: list[Finished | Failed | Released] = [Finished(one, decision_report=REPORT), Failed(two, "no")]
+    first = clocked.exchange(AGENT, "a", finished=ended, limit=2, request="r")
+    before = stored(clocked)
+    clocked.clock.advance(3)
+    again = clocked.exchange(AGENT, "a", finished=ended, limit=2, request="r")
+    assert (again, stored(clocked)) == (first, before)
+    assert [c.id for c in first.claims] == ["x2", "x3"]
+
+
+def test_the_same_ending_twice_in_one_call(clocked: ClockedQueue) -> None:
+    """The second is the first one repeated; another operation with its token is stale."""
+    add(clocked, "x")
+    claim = take(clocked)
+    good = Finished(claim, decision_report=REPORT)
+    reply = clocked.exchange(AGENT, "a", finished=[good, good, Failed(claim, "no")], limit=0)
+    assert reply.outcomes[0] == reply.outcomes[1] == Outcome(State.COMPLETED, 0, None)
+    assert isinstance(reply.outcomes[2], StaleClaim)
+    assert clocked.stats().totals["completed"] == 1
+
+
+def test_refused_as_a_whole(clocked: ClockedQueue) -> None:
+    """A bad agent, limit, ending or more than 1,000 endings: nothing is ended."""
+    add(clocked, "x")
+    claim = take(clocked)
+    before = stored(clocked)
+    ending = ["complete", "x", claim.token, "\nwhy\n", '{"decisionReport":{"why":1}}', ""]
+    for words in (
+        ["not an agent", "h", "", 0, "", 0, *ending],
+        [AGENT, "h", "", 1, "", 0, *ending],
+        [AGENT, "h", "", 1001, "", 1, "a", *ending],
+        [AGENT, "h", "", 0, "", 0, *ending, "finish", "x", 1, "", "", ""],
+        [AGENT, "h", "", 0, "", 0, *ending * 1001],
+    ):
+        with pytest.raises(InvalidTask):
+            raw(clocked, "exchange", *words)
+    assert stored(clocked) == before
+
+
+def test_breakers_count_every_ending(clocked: ClockedQueue) -> None:
+    """Five dead letters of one call open the breaker, and the claim of the same call obeys it."""
+    add_many(clocked, 6)
+    claims = clocked.claim_many(AGENT, "a", 5)
+    reply = clocked.exchange(AGENT, "a", finished=[Failed(c, "no", retry=False) for c in claims], limit=1)
+    assert reply.claims == []
+    assert refused(clocked).reason == "breaker"
+    assert clocked.breakers()["a"].failures == 5
+
+
+def test_a_thousand_endings(clocked: ClockedQueue) -> None:
+    """1,000 endings in one call, and the dependents of each go on."""
+    add_many(clocked, 1000)
+    clocked.enqueue_many(
+        [{"id": f"y{i}", "type": "b", "payload": {"i": i}, "dependencies": [f"x{i}"]} for i in range(1000)]
+    )
+    claims = clocked.claim_many(AGENT, "a", 1000)
+    reply = clocked.exchange(AGENT, "b", finished=[Finished(c, decision_report=REPORT) for c in claims], limit=1)
+    assert all(isinstance(outcome, Outcome) for outcome in reply.outcomes)
+    drive_on(clocked)
+    assert clocked.stats().types["b"].ready + len(reply.claims) == 1000
+    assert "b" in marks(clocked)
+
+
+def test_a_dead_task_of_the_same_agent(clocked: ClockedQueue) -> None:
+    """An ending of a dead letter is stale."""
+    bury(clocked, "x")
+    reply = clocked.exchange(AGENT, "a", finished=[Failed(_Proof("x", 5), "no")], limit=0)
+    assert isinstance(reply.outcomes[0], StaleClaim)
+    assert reply.outcomes[0].state == "dead-letter"
+
+
+def test_dependencies_that_end_in_one_call(clocked: ClockedQueue) -> None:
+    """A task whose last two dependencies complete together waits for nothing, and nothing of the wait stays stored."""
+    add_many(clocked, 2)
+    add(clocked, "next", dependencies=["x0", "x1"])
+    ended: list[Finished | Failed | Released] = [
+        Finished(claim, decision_report=REPORT) for claim in clocked.claim_many(AGENT, "a", 2)
+    ]
+    (claim,) = clocked.exchange(AGENT, "a", finished=ended, limit=1).claims
+    assert (claim.id, claim.task.waiting_on) == ("next", frozenset())
+    assert clocked.redis.hgetall(clocked.keys.fixed("waiting")) == {}
+
+
+def test_two_endings_of_one_claim(clocked: ClockedQueue) -> None:
+    """A result without its report goes with the claim, also when the next ending of the same call takes it back."""
+    add(clocked, "x")
+    claim = take(clocked)
+    reply = clocked.exchange(AGENT, "a", finished=[Finished(claim, output=1), Failed(claim, "no")], limit=0)
+    assert [type(outcome) for outcome in reply.outcomes] == [DecisionReportMissing, Outcome]
+    assert clocked.get("x").result is None
+    assert clocked.redis.hgetall(clocked.keys.fixed("results")) == {}
