@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import redis
 import redis.asyncio as aioredis
@@ -86,11 +86,26 @@ def _for_scheme(url: str, retry: Any) -> dict[str, Any]:
     return options
 
 
-def blocking_twin(client: C, longest: float) -> C:
-    """A client of the same server with connections of its own, which may block for *longest* seconds."""
-    kind: Any = type(client)
-    pool = cast("Any", client).connection_pool
-    options = pool.connection_kwargs | {"socket_timeout": longest + _BLOCK_MARGIN}
-    twin = type(pool)(connection_class=pool.connection_class, **options)
-    made: C = kind(connection_pool=twin)
+def blocking_twin(client: C, longest: float, key: str) -> C:
+    """A client of the same server with connections of its own, which may block for *longest* seconds.
+
+    In a cluster that server is the node which has *key*.
+    """
+    kind, pool_kind, connection, options = _parts(client, key)
+    pool = pool_kind(connection_class=connection, **options | {"socket_timeout": longest + _BLOCK_MARGIN})
+    made: C = kind(connection_pool=pool)
     return made
+
+
+def _parts(client: Any, key: str) -> tuple[Any, Any, Any, dict[str, Any]]:
+    """The kinds of client, pool and connection that *client* talks to one server with, and its options."""
+    if isinstance(client, aioredis.RedisCluster):
+        node = client.get_node_from_key(key)
+        if node is None:
+            raise LokiRedisError("the cluster has no node for this queue")
+        return aioredis.Redis, aioredis.ConnectionPool, node.connection_class, node.connection_kwargs
+    if isinstance(client, redis.RedisCluster):
+        nodes: Any = client
+        client = nodes.get_redis_connection(nodes.get_node_from_key(key))
+    pool = client.connection_pool
+    return type(client), type(pool), pool.connection_class, pool.connection_kwargs

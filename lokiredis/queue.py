@@ -8,12 +8,12 @@ import functools
 import inspect
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import redis
 import redis.asyncio as aioredis
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import MovedError, NoScriptError, RedisError, ResponseError
 
 from . import commands, steps
 from .commands import Command
@@ -131,7 +131,7 @@ class Queue(_Client):
             for attempt in retries(self.retry_for):
                 with attempt:
                     return command.parse(self._send(command))
-        except RedisError as e:
+        except (RedisError, OSError) as e:
             raise unavailable(e) if translate.is_outage(e) else translate(e) from e
         raise AssertionError("tenacity ended without a result")
 
@@ -169,9 +169,11 @@ class Queue(_Client):
 
     def _block(self, step: steps.Block) -> None:
         if self._blocking is None:
-            self._blocking = blocking_twin(self.redis, steps.LONGEST_BLOCK)
+            self._blocking = blocking_twin(self.redis, steps.LONGEST_BLOCK, step.marks[0])
         try:
             self._blocking.bzpopmin(list(step.marks), timeout=step.seconds)
+        except MovedError:
+            self._blocking = None  # the queue is on another node of the cluster now
         except (*RETRYABLE, ResponseError) as e:
             # The next claim meets the same outage and waits it out, or says that it lasts.
             if not translate.is_outage(e):
@@ -210,7 +212,7 @@ class Queue(_Client):
 
         Messages sent while nobody listened are gone; what they told is stored, and claims obey it.
         """
-        twin = blocking_twin(self.redis, steps.LONGEST_BLOCK)
+        twin = blocking_twin(self.redis, steps.LONGEST_BLOCK, self.keys.signals)
         ends = None if timeout is None else time.monotonic() + timeout
         try:
             with twin.pubsub(ignore_subscribe_messages=True) as channel:
@@ -307,7 +309,7 @@ class AsyncQueue(_Client):
             async for attempt in async_retries(self.retry_for):
                 with attempt:
                     return command.parse(await self._send(command))
-        except RedisError as e:
+        except (RedisError, OSError) as e:
             raise unavailable(e) if translate.is_outage(e) else translate(e) from e
         raise AssertionError("tenacity ended without a result")
 
@@ -344,9 +346,11 @@ class AsyncQueue(_Client):
 
     async def _block(self, step: steps.Block) -> None:
         if self._blocking is None:
-            self._blocking = blocking_twin(self.redis, steps.LONGEST_BLOCK)
+            self._blocking = blocking_twin(self.redis, steps.LONGEST_BLOCK, step.marks[0])
         try:
             await self._blocking.bzpopmin(list(step.marks), timeout=step.seconds)
+        except MovedError:
+            self._blocking = None
         except (*RETRYABLE, ResponseError) as e:
             if not translate.is_outage(e):
                 raise translate(e) from None
@@ -361,9 +365,8 @@ class AsyncQueue(_Client):
         request: str | None = None,
     ) -> Claim | NoClaim:
         """As :meth:`Queue.claim`."""
-        return await self._drive(
-            steps.claim(self.keys, agent, types, lease=lease, wait=wait, request=request, now=time.monotonic)
-        )
+        todo = steps.claim(self.keys, agent, types, lease=lease, wait=wait, request=request, now=time.monotonic)
+        return await (self._drive(todo) if wait == 0 else _cancellable(self._drive(todo)))
 
     async def enqueue_many(
         self, tasks: Iterable[NewTask | Mapping[str, Any]], *, request: str | None = None
@@ -373,7 +376,8 @@ class AsyncQueue(_Client):
 
     async def listen(self, *, timeout: float | None = None) -> AsyncIterator[Signal]:
         """As :meth:`Queue.listen`: ``async for signal in queue.listen()``."""
-        twin = blocking_twin(self.redis, steps.LONGEST_BLOCK)
+        await self.redis.initialize()  # a cluster client knows its nodes only then
+        twin = blocking_twin(self.redis, steps.LONGEST_BLOCK, self.keys.signals)
         ends = None if timeout is None else time.monotonic() + timeout
         try:
             async with twin.pubsub(ignore_subscribe_messages=True) as channel:
@@ -424,6 +428,25 @@ class AsyncQueue(_Client):
     stats = _async(commands.stats)
     counts = _async(commands.counts)
     breakers = _async(commands.breakers)
+
+
+async def _cancellable(work: Coroutine[Any, Any, T]) -> T:
+    """Await something long without losing a cancellation.
+
+    redis-py sends through asyncio.wait_for, which before Python 3.12 swallows a cancellation that comes as the sending
+    ends: a waiting claim would go on for ever, so it is cancelled until it has heard.
+    """
+    inner = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait([inner])
+    except asyncio.CancelledError:
+        while not inner.done():
+            inner.cancel()
+            await asyncio.wait([inner], timeout=0.05)
+        if not inner.cancelled():
+            inner.exception()  # taken note of: asyncio complains about one that nobody looks at
+        raise
+    return inner.result()
 
 
 async def read_server_async(client: AsyncRedis) -> Server:

@@ -44,7 +44,13 @@ class Server:
 
     @classmethod
     def from_refusal(cls, error: ResponseError) -> Server:
-        """The server of a refused INFO: the plainest form of the scripts works everywhere."""
+        """The server of a refused INFO: the plainest form of the scripts works everywhere.
+
+        Raises UnsupportedServer for one from before HELLO, with which redis-py begins each connection.
+        """
+        text = str(error)
+        if "unknown command" in text and "HELLO" in text:
+            raise UnsupportedServer("this server is older than Redis 6; lokiredis needs 6.2 or newer, or Valkey")
         return cls(None)
 
 

@@ -215,7 +215,7 @@ def _sides(data: _Data) -> Iterable[str]:
     documents = data.hashes.get("documents", {})
     for id, task in data.tasks.items():
         flags = task["flags"]
-        if len(set(flags)) != len(flags) or not set(flags) <= {*_SIDES, "P", "I"}:
+        if len(set(flags)) != len(flags) or not set(flags) <= {*_SIDES, "I"}:
             yield f"{id} has the letters {flags!r}"
         if "I" in flags and "R" not in flags:
             yield f"{id} is marked incomplete without a result"
@@ -249,8 +249,6 @@ def _waiting(data: _Data) -> Iterable[str]:
         name = key.removeprefix("dependents:")
         if name not in to_do and name not in data.tasks:
             yield f"key {key} belongs to no task and no to-do"
-        if name in data.tasks and "P" not in data.tasks[name]["flags"]:
-            yield f"{name} has dependents but not the letter P"
         for id in members:
             if name not in to_do and (id not in data.tasks or name not in data.waiting(id)):
                 yield f"{id} is entered under {key} but does not wait for it"

@@ -170,7 +170,7 @@ def test_a_large_batch(server: RedisServer, client: Redis) -> None:
 
 
 @pytest.mark.xfail(
-    reason="10,000 different dependencies in one call take 120 ms: 12 us each, half of it reading the task"
+    strict=False, reason="10,000 different parents in one call take about 55 ms on 2 noisy cores: one new set each"
 )
 def test_the_largest_batch(server: RedisServer, client: Redis) -> None:
     """1,000 tasks with 10,000 dependencies in one call."""

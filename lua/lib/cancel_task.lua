@@ -17,7 +17,7 @@ local function cancel_task(id, task, reason)
     close_attempt(id, task, 'cancelled', 'cancel', reason)
     signal('CANCEL', {id = id, token = tonumber(token), agent = agent, reason = cut(reason, 200)})
   end
-  if has(task, 'P') then
+  if redis.call('EXISTS', prefix .. 'dependents:' .. id) == 1 then
     local job = 'cancel ' .. id
     -- @include lib/to_do.lua
   end

@@ -35,7 +35,7 @@ local function finish(id, token, report, body)
   add(tally, 'total:completed', 1)
   breaker_success(task[TYPE], id, token)
   close_attempt(id, task, 'completed', 'complete', '')
-  if has(task, 'P') then
+  if redis.call('EXISTS', prefix .. 'dependents:' .. id) == 1 then
     local job = 'release ' .. id
     -- @include lib/to_do.lua
   end

@@ -6,8 +6,7 @@
 
 -- What still has a to-do is not removed: its dependents would wait for ever.
 local function removable(id)
-  local task = known[id]
-  return task and not (has(task, 'P') and redis.call('EXISTS', prefix .. 'dependents:' .. id) == 1)
+  return known[id] and redis.call('EXISTS', prefix .. 'dependents:' .. id) == 0
 end
 
 local function purge(place, most)

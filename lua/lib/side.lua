@@ -1,5 +1,5 @@
 -- Side tables hold what only some tasks have. A letter in FLAGS says that a task has an entry, so that reading and
--- removing touch just the tables that matter. Two more letters: P, other tasks depend on this one; I, its result is incomplete.
+-- removing touch just the tables that matter. One more letter, I: its result is incomplete.
 local entries = {}
 
 local function side_key(letter)

@@ -47,8 +47,12 @@ end
 -- Redis Lua's stack takes no more than about 8,000 values in one unpack.
 local function call_in_parts(command, lists)
   for key, words in pairs(lists) do
-    for first = 1, #words, 4000 do
-      redis.call(command, key, unpack(words, first, math.min(first + 3999, #words)))
+    local count = #words
+    if count > 4000 then
+      for first = 1, count, 4000 do redis.call(command, key, unpack(words, first, math.min(first + 3999, count))) end
+    -- A field that was set and taken away again may have been the only one.
+    elseif count > 0 then
+      redis.call(command, key, unpack(words))
     end
   end
 end
