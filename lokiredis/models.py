@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, final
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, TypeAdapter, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
 from .errors import InvalidTask, LokiRedisError
@@ -170,11 +171,18 @@ class NewTask(BaseModel):
 NewTask.FIELDS = frozenset(to_camel(name) for name in NewTask.model_fields)
 
 
+_TIME = TypeAdapter(datetime)
+
+
 def parse_time(text: str, name: str) -> datetime:
     """An ISO 8601 text as an aware datetime. Raises InvalidTask for anything else."""
+    # pydantic reads it, since datetime.fromisoformat of Python 3.10 knows only three or six digits of a second. It takes
+    # plain numbers too, which are no ISO 8601.
+    if not re.match(r"\d{4}-\d\d-\d\d", text):
+        raise InvalidTask("not an ISO 8601 time", field=name)
     try:
-        when = datetime.fromisoformat(text.replace("Z", "+00:00") if text.endswith("Z") else text)
-    except ValueError:
+        when = _TIME.validate_python(text)
+    except ValidationError:
         raise InvalidTask("not an ISO 8601 time", field=name) from None
     return when if when.tzinfo else when.replace(tzinfo=UTC)
 
