@@ -176,7 +176,7 @@ _TIME = TypeAdapter(datetime)
 
 def parse_time(text: str, name: str) -> datetime:
     """An ISO 8601 text as an aware datetime. Raises InvalidTask for anything else."""
-    # pydantic reads it, since datetime.fromisoformat of Python 3.10 knows only three or six digits of a second. It takes
+    # pydantic reads it: datetime.fromisoformat of Python 3.10 knows only three or six digits of a second. It takes
     # plain numbers too, which are no ISO 8601.
     if not re.match(r"\d{4}-\d\d-\d\d", text):
         raise InvalidTask("not an ISO 8601 time", field=name)
