@@ -129,17 +129,23 @@ def as_given(task: NewTask) -> Sequence[str]:
     return task.dependencies
 
 
+def key_of(task: NewTask) -> str:
+    """The idempotency key: the task's own, else that of its content ("" for none).
+
+    Of the dependencies as they were given, whatever is sent: the same plan must have the same keys another time.
+    """
+    if task.idempotency_key is not None:
+        return task.idempotency_key
+    return default_key(task.type, task.payload, task.dependencies, task.model_extra or {})
+
+
 def _words(task: NewTask, index: int | None, names: Names = as_given) -> builtins.list[Any]:
     extra: dict[str, Any] = dict(task.model_extra or {})
-    key = task.idempotency_key
     try:
         payload, stored = _document(task, extra)
     except InvalidTask as e:
         e.index, e.id = index, task.id
         raise
-    if key is None:
-        # Of the names as given, whatever is sent: the same plan must have the same keys when it is sent again.
-        key = default_key(task.type, task.payload, task.dependencies, extra)
     sent = names(task)
     return [
         task.id,
@@ -150,7 +156,7 @@ def _words(task: NewTask, index: int | None, names: Names = as_given) -> builtin
         to_ms(task.backoff_seconds),
         "" if task.available_at is None else max(at_ms(task.available_at), 0),
         "" if task.delay is None else to_ms(task.delay),
-        digest(key),
+        digest(key_of(task)),
         payload,
         stored,
         len(sent),

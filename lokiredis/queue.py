@@ -7,8 +7,10 @@ import builtins
 import functools
 import inspect
 import json
+import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import redis
@@ -33,6 +35,17 @@ P = ParamSpec("P")
 
 #: How long a call is repeated while Redis is away, in seconds, before QueueUnavailable.
 RETRY_FOR = 20.0
+
+
+#: After a refused connection, in seconds.
+REFUSED_PAUSE = (0.2, 1.0)
+
+
+@dataclass
+class _Progress:
+    """Whether a call is under way, which must not be cut off: nobody would know what it did."""
+
+    sending: bool = False
 
 
 def _signature(method: Callable[..., Any], build: Callable[..., Any]) -> None:
@@ -107,6 +120,7 @@ class Queue(_Client):
         """Close the connections that this object made."""
         if self._blocking is not None:
             self._blocking.close()
+            self._blocking.connection_pool.disconnect()
             self._blocking = None
         if self._owned:
             self.redis.close()
@@ -175,9 +189,10 @@ class Queue(_Client):
         except MovedError:
             self._blocking = None  # the queue is on another node of the cluster now
         except (*RETRYABLE, ResponseError) as e:
-            # The next claim meets the same outage and waits it out, or says that it lasts.
             if not translate.is_outage(e):
                 raise translate(e) from None
+            # The next claim meets the same outage, or none when only this connection is refused: then it must not spin.
+            time.sleep(min(step.seconds, random.uniform(*REFUSED_PAUSE)))
 
     def claim(
         self,
@@ -227,6 +242,7 @@ class Queue(_Client):
                         yield found
         finally:
             twin.close()
+            twin.connection_pool.disconnect()
 
     def load_scripts(self) -> None:
         """Load every script into the server. Raises LokiRedisError when one is refused."""
@@ -284,7 +300,7 @@ class AsyncQueue(_Client):
     async def close(self) -> None:
         """Close the connections that this object made."""
         if self._blocking is not None:
-            await self._blocking.aclose()
+            await self._blocking.aclose(close_connection_pool=True)
             self._blocking = None
         if self._owned:
             await self.redis.aclose()
@@ -325,7 +341,8 @@ class AsyncQueue(_Client):
             loaded = self._prepare(command.script).for_server(self._server.version)
             return await self.redis.eval(loaded.source, len(command.keys), *words)
 
-    async def _drive(self, todo: steps.Steps[T]) -> T:
+    async def _drive(self, todo: steps.Steps[T], progress: _Progress | None = None) -> T:
+        progress = progress or _Progress()
         answer: Any = None
         raised: LokiRedisError | None = None
         try:
@@ -333,10 +350,13 @@ class AsyncQueue(_Client):
                 step = todo.throw(raised) if raised else todo.send(answer)
                 answer, raised = None, None
                 if isinstance(step, Command):
+                    progress.sending = True
                     try:
                         answer = await self.run(step)
                     except LokiRedisError as e:
                         raised = e
+                    finally:
+                        progress.sending = False
                 elif isinstance(step, steps.Sleep):
                     await asyncio.sleep(step.seconds)
                 else:
@@ -354,6 +374,7 @@ class AsyncQueue(_Client):
         except (*RETRYABLE, ResponseError) as e:
             if not translate.is_outage(e):
                 raise translate(e) from None
+            await asyncio.sleep(min(step.seconds, random.uniform(*REFUSED_PAUSE)))
 
     async def claim(
         self,
@@ -366,7 +387,30 @@ class AsyncQueue(_Client):
     ) -> Claim | NoClaim:
         """As :meth:`Queue.claim`."""
         todo = steps.claim(self.keys, agent, types, lease=lease, wait=wait, request=request, now=time.monotonic)
-        return await (self._drive(todo) if wait == 0 else _cancellable(self._drive(todo)))
+        progress = _Progress()
+        inner = asyncio.ensure_future(self._drive(todo, progress))
+        try:
+            await asyncio.wait([inner])
+        except asyncio.CancelledError:
+            await asyncio.shield(self._give_up(inner, progress))
+            raise
+        return inner.result()
+
+    async def _give_up(self, inner: asyncio.Future[Claim | NoClaim], progress: _Progress) -> None:
+        """End a cancelled claim without losing a task: what was claimed while the cancellation came is handed back.
+
+        A call under way is waited for. Waiting is cancelled until it has heard: redis-py sends through
+        asyncio.wait_for, which before Python 3.12 swallows a cancellation that comes as the sending ends.
+        """
+        while not inner.done():
+            if not progress.sending:
+                inner.cancel()
+            await asyncio.wait([inner], timeout=0.05)
+        if inner.cancelled() or inner.exception() is not None:
+            return
+        found = inner.result()
+        if isinstance(found, Claim):
+            await self.release(found, reason="the call that claimed it was cancelled")
 
     async def enqueue_many(
         self, tasks: Iterable[NewTask | Mapping[str, Any]], *, request: str | None = None
@@ -391,7 +435,7 @@ class AsyncQueue(_Client):
                     if found is not None:
                         yield found
         finally:
-            await twin.aclose()
+            await twin.aclose(close_connection_pool=True)
 
     async def load_scripts(self) -> None:
         """As :meth:`Queue.load_scripts`."""
@@ -428,25 +472,6 @@ class AsyncQueue(_Client):
     stats = _async(commands.stats)
     counts = _async(commands.counts)
     breakers = _async(commands.breakers)
-
-
-async def _cancellable(work: Coroutine[Any, Any, T]) -> T:
-    """Await something long without losing a cancellation.
-
-    redis-py sends through asyncio.wait_for, which before Python 3.12 swallows a cancellation that comes as the sending
-    ends: a waiting claim would go on for ever, so it is cancelled until it has heard.
-    """
-    inner = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait([inner])
-    except asyncio.CancelledError:
-        while not inner.done():
-            inner.cancel()
-            await asyncio.wait([inner], timeout=0.05)
-        if not inner.cancelled():
-            inner.exception()  # taken note of: asyncio complains about one that nobody looks at
-        raise
-    return inner.result()
 
 
 async def read_server_async(client: AsyncRedis) -> Server:

@@ -172,7 +172,7 @@ def one_claim(reply: Any) -> Claim | NoClaim:
     if isinstance(found, NoClaim):
         return found
     # A repeated call whose task was discarded meanwhile has nothing to show any more.
-    return found[0] if found else NoClaim("empty", 0)
+    return found[0] if found else NoClaim("empty", None)
 
 
 def some_claims(reply: Any) -> list[Claim]:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from . import arguments, commands
 from .commands import Command
-from .errors import DependencyCycle, InvalidTask, LokiRedisError
+from .errors import DependencyCycle, InvalidTask, LokiRedisError, TaskExists
 from .keys import Keys
 from .models import Claim, Enqueued, NewTask, NoClaim
 
@@ -100,10 +100,12 @@ def enqueue_many(
         return list((yield whole))
     parts = list(_parts(made, _in_order(made)))
     planned = {task.id for task in made}
-    for part in parts:
+    _refuse_repeated(made)
+    for number, part in enumerate(parts):
         batch = [made[i] for i in part]
         names = _without(planned - {task.id for task in batch})
-        yield from _of_part(commands.enqueue_batch(keys, batch, base, names=names, check=True), part)
+        checked = commands.enqueue_batch(keys, batch, f"{base}.{number}", names=names, check=True)
+        yield from _of_part(checked, part)
     results: list[Enqueued | None] = [None] * len(made)
     renamed: dict[str, str] = {}
     for number, part in enumerate(parts):
@@ -134,6 +136,16 @@ def _of_part(command: Command[list[Enqueued]], part: Sequence[int]) -> Steps[lis
         if e.index is not None:
             e.index = part[e.index]
         raise
+
+
+def _refuse_repeated(tasks: Sequence[NewTask]) -> None:
+    """Two tasks of one id: equal ones are duplicates, others an error that no single part would see."""
+    keys: dict[str, str] = {}
+    for i, task in enumerate(tasks):
+        key = commands.key_of(task)
+        if task.id in keys and (keys[task.id] != key or not key):
+            raise TaskExists(f"the plan has another task {task.id}", index=i, id=task.id)
+        keys[task.id] = key
 
 
 def _without(elsewhere: set[str]) -> commands.Names:

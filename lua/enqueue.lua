@@ -65,6 +65,7 @@ for i, entry in ipairs(batch) do
   local stored, earlier = known[entry.id], by_id[entry.id]
   if stored and stored[NONCE] == request and request ~= '' and not earlier then
     entry.same, entry.created = entry.id, 1
+    if entry.digest ~= '' then by_digest[entry.digest] = entry.id end
   elseif stored or earlier then
     local digest = stored and stored[DIGEST] or earlier.digest
     if digest ~= entry.digest or digest == '' or (stored and not BLOCKS[stored[STATE]]) then

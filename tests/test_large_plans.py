@@ -60,3 +60,20 @@ def test_a_duplicate_in_an_early_part_stands_for_its_equal_in_a_later_one(queue:
         stored = queue.enqueue_many(plan)
         assert stored[0].id == "first"
     assert queue.get("last").waiting_on == {"first", "x1199"}
+
+
+def test_two_tasks_of_one_id_in_different_parts_store_nothing(queue: Queue) -> None:
+    """No single part would see it: the plan is looked through as a whole."""
+    plan = chain(1500)
+    plan[1400] |= {"id": "t3", "dependencies": []}
+    plan[1401]["dependencies"] = []
+    with pytest.raises(TaskExists):
+        queue.enqueue_many(plan)
+    assert queue.counts()["pending"] == 0
+
+
+def test_a_large_plan_without_keys_can_be_repeated_by_its_request(queue: Queue) -> None:
+    """The same request again is recognised by its parts, also where no key could tell."""
+    plan = [task | {"idempotencyKey": ""} for task in chain(1500)]
+    first = queue.enqueue_many(plan, request="r")
+    assert queue.enqueue_many(plan, request="r") == first

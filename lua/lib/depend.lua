@@ -35,17 +35,24 @@ end
 -- resolve(entry, name, ...): the real id, and whether it is still to be waited for; or a refusal as third value.
 local function resolve(entry, name, by_id, buried, lenient)
   local other = by_id[name]
+  -- What has ended waits for nothing, whatever became of its dependencies.
+  lenient = lenient or entry.place == 'completed' or entry.place == 'cancelled'
   local id = other and (other.same or other.id) or name
   if id == entry.id then
     return id, false, refusal('DependencyCycle', entry.id .. ' depends on itself', {index = entry.at, id = entry.id})
   end
-  if other and not other.same then return id, other.place ~= 'completed' end
+  if other and not other.same then
+    if other.place == 'cancelled' and entry.place ~= 'completed' and entry.place ~= 'cancelled' then
+      return id, false, unmet(entry, name, name .. ' was cancelled')
+    end
+    return id, other.place ~= 'completed'
+  end
   if by_id[id] and not state_of[id] then return id, true end
   if not state_of[id] then
     if buried[id] or lenient then return id, false end
     return id, false, unmet(entry, name, 'there is no task ' .. string.sub(name, 1, 128))
   end
-  if state_of[id] == CANCELLED then return id, false, unmet(entry, name, name .. ' was cancelled') end
+  if state_of[id] == CANCELLED and entry.place ~= 'completed' and entry.place ~= 'cancelled' then return id, false, unmet(entry, name, name .. ' was cancelled') end
   return id, state_of[id] ~= COMPLETED
 end
 

@@ -7,7 +7,8 @@ for i, type in ipairs(names) do
     -- @include lib/breaker_due.lua
     soon = soon or breaker_due(type, words) <= now + SOON
   end
-  marked[type] = soon or nil
+  -- Work that is left over is not for this type alone to wait for: whoever wakes carries it on.
+  marked[type] = soon or left or not all_done or nil
 end
 for _, cursor in ipairs(cursors) do
   if not cursor.probe and (#granted < #chosen_ids or cursor.more or cursor.found[cursor.at]) then marked[cursor.type] = true end

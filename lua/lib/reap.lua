@@ -1,11 +1,11 @@
--- reap_and_promote(delayed, leased): the types with due tasks and with expired leases get their share of a bounded amount.
+-- reap_and_promote(delayed, leased, reap_until): the types with due tasks and with expired leases get their share of a bounded amount.
 -- @include lib/charge.lua
 -- @include lib/reset_alarm.lua
 -- @include lib/rank.lua
 local REAPED_AT_ONCE, PROMOTED_AT_ONCE = 200, 200
 
-local function reap(type, most)
-  local ids = redis.call('ZRANGEBYSCORE', prefix .. 'leased:' .. type, '-inf', now, 'LIMIT', 0, most)
+local function reap(type, most, reap_until)
+  local ids = redis.call('ZRANGEBYSCORE', prefix .. 'leased:' .. type, '-inf', reap_until, 'LIMIT', 0, most)
   load(ids)
   for _, id in ipairs(ids) do
     local task = known[id]
@@ -22,12 +22,12 @@ local function promote(type, most)
   for _, id in ipairs(ids) do transition(id, known[id], 'ready', rank(known[id])) end
 end
 
--- left_over(kind, names): set the alarms anew; true when one of them is due already.
-local function left_over(kind, names)
+-- left_over(kind, names, due): set the alarms anew; true when one of them is due already.
+local function left_over(kind, names, due)
   local left = false
   for _, type in ipairs(names) do
     local at = reset_alarm(kind, type)
-    if at and at <= now then
+    if at and at <= due then
       left = true
       mark(type)
     end
@@ -35,12 +35,12 @@ local function left_over(kind, names)
   return left
 end
 
-local function reap_and_promote(delayed, leased)
+local function reap_and_promote(delayed, leased, reap_until)
   local share = math.max(1, math.floor(PROMOTED_AT_ONCE / math.max(#delayed, 1)))
   for _, type in ipairs(delayed) do promote(type, share) end
   share = math.max(1, math.floor(REAPED_AT_ONCE / math.max(#leased, 1)))
-  for _, type in ipairs(leased) do reap(type, share) end
+  for _, type in ipairs(leased) do reap(type, share, reap_until) end
   commit()
-  local more_delayed, more_leased = left_over('d', delayed), left_over('l', leased)
+  local more_delayed, more_leased = left_over('d', delayed, now), left_over('l', leased, reap_until)
   return more_delayed or more_leased
 end

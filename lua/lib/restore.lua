@@ -66,7 +66,7 @@ do
     local task = {
       'new', entry.type, entry.priority, next_sequence(entry), or_default(entry.retries, 0), entry.max_retries, entry.timeout,
       entry.base, or_default(entry.backoff, entry.base), or_default(entry.created_at, now), entry.available, ended,
-      entry.token, entry.agent, entry.host, entry.claimed, running and or_default(entry.lease, entry.timeout) or '',
+      entry.token, entry.agent, entry.host, running and or_default(entry.claimed, now) or entry.claimed, running and or_default(entry.lease, entry.timeout) or '',
       running and or_default(entry.claimed, now) + entry.timeout or '', 0, entry.incomplete ~= '' and 'I' or '', #entry.document,
       entry.digest, '',
     }

@@ -14,8 +14,12 @@ do
 
   -- Nothing is reaped in the minute after a time in which nobody reaped: the living must renew first, or an outage would
   -- expire a whole fleet.
+  -- A lease that had ended by the last run was given its minute then: without this, agents that ask less than once a minute
+  -- would begin a new grace each time, and a dead agent's task would wait for ever.
   local last, grace = tonumber(state.reaped), tonumber(state.grace)
+  local reap_until = (not grace or now >= grace) and now or 0
   if last and (now - last > GRACE or now < last) then
+    reap_until = grace and grace > last and now >= grace and last or 0
     grace = now + GRACE
     state.grace = grace
     hset(queue, 'grace', grace)
@@ -23,20 +27,19 @@ do
   -- Once a second is enough, and spares the append-only file a write for every refused claim.
   if not last or now < last or now - last >= 1000 then hset(queue, 'reaped', now) end
 
-  local reaping = not grace or now >= grace
   for i, type in ipairs(names) do
     if scores[i] and tonumber(scores[i]) <= now then
       delayed = delayed or {}
       delayed[#delayed + 1] = type
     end
-    if reaping and scores[count + i] and tonumber(scores[count + i]) <= now then
+    if scores[count + i] and tonumber(scores[count + i]) <= reap_until then
       leased = leased or {}
       leased[#leased + 1] = type
     end
   end
   if delayed or leased then
     -- @include lib/reap.lua
-    left = reap_and_promote(delayed or {}, leased or {})
+    left = reap_and_promote(delayed or {}, leased or {}, reap_until)
     scores = redis.call('ZMSCORE', alarms, unpack(asked))
   end
 end

@@ -29,7 +29,7 @@ local function transition(id, task, to, score)
   end
   zadd(prefix .. to .. ':' .. type, score, id)
   if to == 'ready' then marked[type] = true
-  elseif to == 'delayed' then alarm('d', type, score)
+  elseif to == 'delayed' then alarm('d', type, tonumber(score))
   elseif to == 'leased' then alarm('l', type, tonumber(score)) end
 end
 

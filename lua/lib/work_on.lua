@@ -46,7 +46,9 @@ local function work_on(job)
   for i, id in ipairs(ids) do
     if waits_for(id, sequences[i], parent) then
       cost = cost + 1 + math.floor(#read_side('W')[id] / 1024)
-      if kind == 'release' then
+      local place = known[id][STATE]
+      -- An imported task may have ended while it waited: a job that fails would fail every later call, too.
+      if kind == 'release' or place == 'completed' or place == 'dead' or place == 'cancelled' then
         release_from(id, known[id], parent)
       else
         cancel_task(id, known[id], 'Parent ' .. parent .. ' cancelled')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lokiredis import InvalidTask, NoClaim, State
+from lokiredis import Failed, Finished, InvalidTask, NoClaim, State
 
 from ..clock import ClockedQueue
 from .moves import (
@@ -330,7 +330,7 @@ def test_a_repeated_claim_whose_task_is_gone(clocked: ClockedQueue) -> None:
     assert claim
     clocked.fail(claim, "x", retry=False)
     clocked.discard_dead("x", "gone")
-    assert clocked.claim("me", "a", request="r") == NoClaim("empty", 0)
+    assert clocked.claim("me", "a", request="r") == NoClaim("empty", None)
     assert clocked.claim_many("me", "a", 5, request="r") == []
 
 
@@ -529,3 +529,30 @@ def test_a_claim_carries_the_to_do_list_on(clocked: ClockedQueue) -> None:
 def test_bury_is_what_it_says(clocked: ClockedQueue) -> None:
     """The move that other tests rest on."""
     assert clocked.get(bury(clocked, "x")).state is State.DEAD_LETTER
+
+
+def test_a_fleet_that_asks_less_than_once_a_minute_still_reaps(clocked: ClockedQueue) -> None:
+    """Each gap begins a minute of grace, but a lease that had ended by the last claim had its minute then."""
+    add(clocked, "x")
+    assert clocked.claim("dead", "a", lease=30)
+    for _ in range(2):
+        clocked.clock.advance(120)
+        assert not clocked.claim("seldom", "other")
+    clocked.clock.advance(120)
+    claim = clocked.claim("seldom", "a")
+    assert claim
+    assert claim.task.last_error is not None
+    assert claim.task.last_error.startswith("lost: dead")
+
+
+def test_a_delayed_dependent_and_a_retry_of_its_type_in_one_call(clocked: ClockedQueue) -> None:
+    """Both set the alarm of the type in one exchange, the earlier of them wins."""
+    add(clocked, "parent")
+    add(clocked, "fails", type="b", backoff_seconds=60)
+    add(clocked, "later", type="b", dependencies=["parent"], delay=30)
+    first, second = (clocked.claim("me", type) for type in ("a", "b"))
+    assert first
+    assert second
+    done = Finished(first, decision_report={"why": "w"})
+    clocked.exchange("me", [], finished=[Failed(second, "x"), done], limit=0)
+    assert clocked.claim("me", "b") == NoClaim("delayed", 30)

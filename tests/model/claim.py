@@ -54,22 +54,24 @@ def tidy(world: World, types: Sequence[str]) -> None:
         assert task.available is not None
         if task.type in types and task.available <= world.now:
             task.place = "ready"
-    if not _may_reap(world):
-        return
+    reap_until = _reap_until(world)
     for type in types:
         for task in sorted(world.in_place("leased", type=type), key=lambda t: (t.deadline, t.id)):
             assert task.deadline is not None
-            if task.deadline <= world.now:
+            if task.deadline <= reap_until:
                 charge(world, task, "expired", "expire", None, retry=True, spread=0)
 
 
-def _may_reap(world: World) -> bool:
+def _reap_until(world: World) -> int:
+    """Leases that ended by then are charged. What had ended by the last run had its minute then (rule 6)."""
     last = world.reaped
+    until = world.now if world.now >= world.grace else 0
     if last is not None and not 0 <= world.now - last <= GRACE:
+        until = last if last < world.grace <= world.now else 0
         world.grace = world.now + GRACE
     if last is None or not 0 <= world.now - last < NOTED_EVERY:
         world.reaped = world.now
-    return world.now >= world.grace
+    return until
 
 
 def _stopped(world: World, agent: str) -> Nothing | None:
