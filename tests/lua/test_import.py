@@ -210,3 +210,46 @@ def test_a_restored_state_is_sound(clocked: ClockedQueue) -> None:
     _import(clocked, *_one_of_each())
     assert clocked.counts() == {"pending": 3, "in-progress": 1, "completed": 1, "dead-letter": 2, "cancelled": 1}
     assert clocked.get("running").state is State.IN_PROGRESS
+
+
+def test_a_dead_letter_that_waits_does_not_stop_a_cascade(clocked: ClockedQueue) -> None:
+    """A cancelled parent leaves an imported dead dependent dead, and every later call works."""
+    _import(
+        clocked,
+        _words("parent"),
+        _words("dead", ["parent"], state="dead-letter", ended=START - 1),
+        _words("child", ["parent"]),
+    )
+    assert clocked.cancel("parent").ids == ["parent", "child"]
+    assert clocked.get("dead").state is State.DEAD_LETTER
+    assert not clocked.claim("me", "other")
+    assert clocked.stats().todo == 0
+
+
+def test_what_has_ended_asks_nothing_of_its_dependencies(clocked: ClockedQueue) -> None:
+    """A cancelled child is restored although its parent was cancelled, in an earlier call or in the same one."""
+    _import(clocked, _words("parent", state="cancelled", ended=START - 1))
+    _import(
+        clocked,
+        _words("child", ["parent"], state="cancelled", ended=START - 1),
+        _words("second", state="cancelled", ended=START - 1),
+        _words("third", ["second"], state="cancelled", ended=START - 1),
+    )
+    assert clocked.counts()["cancelled"] == 4
+
+
+def test_a_pending_child_of_a_parent_cancelled_in_the_same_call(clocked: ClockedQueue) -> None:
+    """It would wait for ever, so it is refused like one whose parent was cancelled before."""
+    with pytest.raises(UnknownDependency):
+        _import(clocked, _words("parent", state="cancelled", ended=START - 1), _words("child", ["parent"]))
+    assert not every(clocked)
+
+
+def test_a_running_task_without_the_time_of_its_claim(clocked: ClockedQueue) -> None:
+    """It counts as claimed now, and ends like any other."""
+    _import(clocked, _words("running", state="in-progress", token=7, agent="me"))
+    task = clocked.get("running")
+    assert task.claimed_at == from_epoch(clocked.clock.now)
+    claim = raw(clocked, "release", "running", "7", "0", "")
+    assert claim == raw(clocked, "release", "running", "7", "0", "")
+    assert clocked.get("running").attempts[0].outcome == "released"
