@@ -88,8 +88,12 @@ def new_request() -> str:
     return secrets.token_urlsafe(9)
 
 
-def _request(request: str | None) -> str:
-    return new_request() if request is None else arguments.request(request)
+def _request(request: str | None, *scope: str) -> str:
+    """A request id; one that the caller chose counts for this operation (and agent) alone.
+
+    Without the scope a second agent that chose the same id would get the first one's claim.
+    """
+    return new_request() if request is None else ":".join([*scope, arguments.request(request)])
 
 
 # ---- what goes in
@@ -233,7 +237,7 @@ def _claim(
         arguments.task_types(types),
         agent=arguments.agent(agent),
         host=_host(),
-        request=_request(request),
+        request=_request(request, "claim", agent),
         limit=arguments.limit(limit),
         lease=arguments.lease_ms(lease),
     )
@@ -364,7 +368,7 @@ def rate_limited(
         replies.hold,
         id=id,
         token=token,
-        request=_request(request),
+        request=_request(request, "rate_limited"),
         text=arguments.text(error),
         wait="" if retry_after is None else arguments.wait_ms(retry_after, "retryAfter"),
         spread=random.random(),
@@ -412,7 +416,7 @@ def exchange(
         rest,
         agent=arguments.agent(agent),
         host=_host(),
-        request=_request(request),
+        request=_request(request, "exchange", agent),
         limit=arguments.limit(limit, 0),
         lease=arguments.lease_ms(lease),
         count=len(names),
@@ -428,7 +432,7 @@ def cancel(keys: Keys, /, id: str, reason: str = "", *, request: str | None = No
     ``done`` is False while a long cascade goes on by itself. Raises TaskNotFound, InvalidState.
     """
     named = {"id": arguments.word(id, "id"), "reason": arguments.text(reason)}
-    return _command("cancel", keys, replies.cancelled, request=_request(request), **named)
+    return _command("cancel", keys, replies.cancelled, request=_request(request, "cancel"), **named)
 
 
 def retry_dead(
@@ -442,7 +446,7 @@ def retry_dead(
         "retry_dead",
         keys,
         replies.outcome,
-        request=_request(request),
+        request=_request(request, "retry_dead"),
         id=arguments.word(id, "id"),
         delay=arguments.ms(delay, "delay"),
         force="force" if arguments.flag(force, "force") else "",
@@ -456,19 +460,19 @@ def resolve_dead(keys: Keys, /, id: str, result: Mapping[str, Any], *, request: 
     """
     report, body = _result(None, None, result)
     named = {"id": arguments.word(id, "id"), "report": report, "body": body}
-    return _command("resolve_dead", keys, replies.outcome, request=_request(request), **named)
+    return _command("resolve_dead", keys, replies.outcome, request=_request(request, "resolve_dead"), **named)
 
 
 def discard_dead(keys: Keys, /, id: str, reason: str = "", *, request: str | None = None) -> Command[Cancelled]:
     """Remove a dead letter for good; what waits for it is cancelled, and counted. Raises TaskNotFound, InvalidState."""
     named = {"id": arguments.word(id, "id"), "reason": arguments.text(reason)}
-    return _command("discard_dead", keys, replies.cancelled, request=_request(request), **named)
+    return _command("discard_dead", keys, replies.cancelled, request=_request(request, "discard_dead"), **named)
 
 
 def escalate_dead(keys: Keys, /, id: str, note: str, *, request: str | None = None) -> Command[None]:
     """Note on a dead letter that it needs a human decision. Raises TaskNotFound, InvalidState."""
     named = {"id": arguments.word(id, "id"), "note": arguments.text(note)}
-    return _command("escalate_dead", keys, _nothing, request=_request(request), **named)
+    return _command("escalate_dead", keys, _nothing, request=_request(request, "escalate_dead"), **named)
 
 
 def _nothing(reply: Any) -> None:
@@ -482,7 +486,7 @@ def _flag(reply: Any) -> bool:
 def pause(keys: Keys, /, type: str | None = None, *, request: str | None = None) -> Command[bool]:
     """Stop handing out tasks, of one type or of the whole queue. True when that changed something."""
     chosen = "" if type is None else arguments.task_type(type)
-    return _command("pause", keys, _flag, request=_request(request), type=chosen)
+    return _command("pause", keys, _flag, request=_request(request, "pause"), type=chosen)
 
 
 def resume(
@@ -493,7 +497,7 @@ def resume(
         "resume",
         keys,
         _flag,
-        request=_request(request),
+        request=_request(request, "resume"),
         type="" if type is None else arguments.task_type(type),
         agent="" if agent is None else arguments.agent(agent),
     )
@@ -508,7 +512,7 @@ def slowdown(keys: Keys, /, wait: float, reason: str = "", *, request: str | Non
         "slowdown",
         keys,
         lambda reply: int(reply) / 1000,
-        request=_request(request),
+        request=_request(request, "slowdown"),
         wait=arguments.ms(wait, "wait"),
         reason=arguments.text(reason),
     )
@@ -516,12 +520,16 @@ def slowdown(keys: Keys, /, wait: float, reason: str = "", *, request: str | Non
 
 def reset_breaker(keys: Keys, /, type: str, *, request: str | None = None) -> Command[None]:
     """Close the circuit breaker of a type and forget its failures and its probe."""
-    return _command("reset_breaker", keys, _nothing, request=_request(request), type=arguments.task_type(type))
+    return _command(
+        "reset_breaker", keys, _nothing, request=_request(request, "reset_breaker"), type=arguments.task_type(type)
+    )
 
 
 def trip_breaker(keys: Keys, /, type: str, *, request: str | None = None) -> Command[None]:
     """Open the circuit breaker of a type by hand; it is due again after halfOpenAfter."""
-    return _command("trip_breaker", keys, _nothing, request=_request(request), type=arguments.task_type(type))
+    return _command(
+        "trip_breaker", keys, _nothing, request=_request(request, "trip_breaker"), type=arguments.task_type(type)
+    )
 
 
 def configure(keys: Keys, /, *, request: str | None = None, **settings: Any) -> Command[int]:
@@ -530,7 +538,7 @@ def configure(keys: Keys, /, *, request: str | None = None, **settings: Any) -> 
     Returns the new version of the settings. Raises InvalidTask, naming the setting.
     """
     words = [word for pair in _settings_to_stored(settings) for word in pair]
-    return _command("configure", keys, int, words, request=_request(request))
+    return _command("configure", keys, int, words, request=_request(request, "configure"))
 
 
 def settings(keys: Keys, /) -> Command[Settings]:

@@ -556,3 +556,17 @@ def test_a_delayed_dependent_and_a_retry_of_its_type_in_one_call(clocked: Clocke
     done = Finished(first, decision_report={"why": "w"})
     clocked.exchange("me", [], finished=[Failed(second, "x"), done], limit=0)
     assert clocked.claim("me", "b") == NoClaim("delayed", 30)
+
+
+def test_a_request_id_counts_for_one_agent_and_one_operation(clocked: ClockedQueue) -> None:
+    """The same id of another agent is another request, and so is that of another operation."""
+    add(clocked, "x")
+    add(clocked, "y")
+    first = clocked.claim("one", "a", request="r")
+    second = clocked.claim("two", "a", request="r")
+    assert first
+    assert second
+    assert {first.id, second.id} == {"x", "y"}
+    assert clocked.pause("a", request="r")
+    assert clocked.cancel("x", request="r").ids == ["x"]
+    assert clocked.cancel("x", request="r").ids == ["x"]
