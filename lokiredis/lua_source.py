@@ -3,12 +3,13 @@
 Lua 5.1 has no constants, and every local that a function uses from outside is looked up anew, one after the other, each
 time a script starts: with 100 locals that took longer than the work itself. So names that never change are put in place
 here: constants (names in capitals with a literal), the keys, and the prefix. The sources stay readable; the server gets
-``KEYS[7]`` and ``13``.
+``KEYS[7]`` and ``13``. Functions of an included file that a script never calls are left out.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +22,9 @@ _TOKEN = re.compile(
     r"|[A-Za-z_]\w*(?:\s*=(?!=))?"  # a name, or a table's field with its =
     r"|\.\.+|\d[\w.]*|\s+|[^\w\s]"
 )
+_NAME = re.compile(r"[A-Za-z_]\w*")
+#: A function at the top of a script, up to its own end: all that is nested is indented.
+_FUNCTION = re.compile(r"^local function (\w+)\(.*\n(?:[ \t].*\n)*end\n", re.M)
 #: Locals share one stack in a script; its signature is the only thing that the keys' names are needed for.
 _KEYS_LINE = re.compile(r"^local [\w,\s]+?\s+=\s+KEYS\[1\](?:,\s+KEYS\[\d+\])*$\n", re.M)
 
@@ -35,7 +39,8 @@ def expand(text: str, folder: Path, replaced: Mapping[str, str], seen: set[str] 
             return ""
         here = set(seen) if match[1] else seen
         here.add(path)
-        return expand(replaced.get(path) or (folder / path).read_text(), folder, replaced, here)
+        text = expand(replaced.get(path) or (folder / path).read_text(), folder, replaced, here)
+        return re.sub(r"^(?=.)", match[1], text, flags=re.M)
 
     return _INCLUDE.sub(included, text)
 
@@ -53,7 +58,17 @@ def fold(source: str, keys: tuple[str, ...]) -> str:
             continue
         words.append(values.get(token, token) if before not in (".", ":") else token)
         before = token if token.strip() else before
-    return re.sub(r"\n\s*\n+", "\n", "".join(words))
+    return _without_unused(re.sub(r"\n\s*\n+", "\n", "".join(words)))
+
+
+def _without_unused(source: str) -> str:
+    """*source* without the functions that this script never calls: to make one takes time at every start."""
+    while True:
+        counts = Counter(_NAME.findall(source))
+        found = len(source)
+        source = _FUNCTION.sub(lambda match: match[0] if counts[match[1]] > 1 else "", source)
+        if len(source) == found:
+            return source
 
 
 def _remember(match: re.Match[str], values: dict[str, str]) -> str:

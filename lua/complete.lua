@@ -15,6 +15,8 @@ local prefix, id, token, report, body = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV
 -- @include lib/finish.lua
 -- @include lib/forgive.lua
 
+load({id})
+look_for({todo, breakers, prefix .. 'hold:' .. (known[id] and known[id][AGENT] or '')})
 local outcome, refused, agent = finish(id, token, report, body)
 local finished = agent and 1 or 0
 if agent then forgive(agent) end

@@ -18,6 +18,7 @@ for at = 3, #ARGV, 2 do
   if ARGV[at + 1] == '' then hdel(settings, ARGV[at]) else hset(settings, ARGV[at], ARGV[at + 1]) end
 end
 add(settings, 'version', 1)
+hset(queue, 'configured', '1')
 event('configured')
 signal('CONFIG', {})
 mark_all()

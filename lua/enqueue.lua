@@ -115,7 +115,7 @@ for _, entry in ipairs(fresh) do
   settle(entry, task, available)
   event('enqueued', entry.id, entry.type)
 end
-if #fresh > 0 then hset(queue, 'sequence', sequence) end
+if #fresh > 0 then hset(queue, 'sequence', known[fresh[#fresh].id][SEQUENCE]) end
 for _, entry in ipairs(fresh) do wait_on(entry, known[entry.id]) end
 -- @include lib/conclude.lua
 

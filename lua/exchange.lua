@@ -39,6 +39,20 @@ if #ids > 1000 then return refuse(refusal('InvalidTask', 'one call takes at most
 if #ids > 0 then
   load(ids)
   fetch('A', ids)
+  local keys = {}
+  for i, id in ipairs(ids) do keys[i] = prefix .. 'dependents:' .. id end
+  any_dependents = redis.call('EXISTS', unpack(keys)) > 0
+end
+do
+  local keys, asked = {todo, paused, breakers, prefix .. 'hold:' .. agent}, {}
+  for _, id in ipairs(ids) do
+    local by = known[id] and known[id][AGENT]
+    if by and not asked[by] then
+      asked[by] = true
+      keys[#keys + 1] = prefix .. 'hold:' .. by
+    end
+  end
+  look_for(keys)
 end
 for at = 8 + count, #ARGV, 6 do
   local outcome, wrong, by = ENDINGS[ARGV[at]](ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5])

@@ -12,7 +12,7 @@ local function load_breakers(names)
       missing[#missing + 1] = type
     end
   end
-  if #missing == 0 then return end
+  if #missing == 0 or not rare then return end
   for i, text in ipairs(redis.call('HMGET', breakers, unpack(missing))) do
     if text then read_breakers[missing[i]] = {string.match(text, '^' .. string.rep('([^ ]*) ', SKIP - 1) .. '([^ ]*)$')} end
   end
@@ -20,6 +20,6 @@ end
 
 -- breaker(type): its words, or nil when it is closed without a failure.
 local function breaker(type)
-  if read_breakers[type] == nil then load_breakers({type}) end
+  if rare and read_breakers[type] == nil then load_breakers({type}) end
   return read_breakers[type] or nil
 end

@@ -3,7 +3,7 @@
 -- the set of a task that is gone already and whose id may be in use again. Whoever calls next carries the list on.
 -- Sets all_done, and carried: the ids that this call cancelled on the way.
 local all_done, carried = true, nil
-if additions[todo] or redis.call('EXISTS', todo) == 1 then
+if additions[todo] or (rare and redis.call('EXISTS', todo) == 1) then
   local WORK_PER_CALL = 500
   carried = {}
   commit()

@@ -4,12 +4,14 @@ if rung then
   -- @include lib/set_alarms.lua
   set_alarms()
 end
-for type in pairs(marked) do redis.call('ZADD', prefix .. 'wake:' .. type, 0, '1') end
+if awaited then
+  for type in pairs(marked) do redis.call('ZADD', prefix .. 'wake:' .. type, '0', '1') end
+end
 do
-  local EVENTS_KEPT, LINES_PER_ENTRY = 10000, 100
+  local EVENTS_KEPT, LINES_PER_ENTRY = '10000', 100
   for first = 1, #lines, LINES_PER_ENTRY do
     local text = table.concat(lines, '\n', first, math.min(first + LINES_PER_ENTRY - 1, #lines))
-    redis.call('XADD', events, 'MAXLEN', '~', EVENTS_KEPT, '*', 'at', now, 'events', text)
+    redis.call('XADD', events, 'MAXLEN', '~', EVENTS_KEPT, '*', 'at', stamp, 'events', text)
   end
 end
 if messages then

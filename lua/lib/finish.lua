@@ -7,6 +7,9 @@
 -- @include lib/side_write.lua
 -- @include lib/setting.lua
 -- @include lib/side.lua
+-- any_dependents: false when the script knows that none of its tasks has any.
+local any_dependents = true
+
 local function finish(id, token, report, body)
   local task, refused = claimed(id, token)
   if not task then
@@ -34,8 +37,9 @@ local function finish(id, token, report, body)
   transition(id, task, 'completed', stamp)
   add(tally, 'total:completed', 1)
   breaker_success(task[TYPE], id, token)
-  close_attempt(id, task, 'completed', 'complete', '')
-  if redis.call('EXISTS', prefix .. 'dependents:' .. id) == 1 then
+  if has(task, 'A') then close_attempt(id, task, 'completed', 'complete', '')
+  else task[LEASE], task[LIMIT] = '', '' end
+  if any_dependents and redis.call('EXISTS', prefix .. 'dependents:' .. id) == 1 then
     local job = 'release ' .. id
     -- @include lib/to_do.lua
   end

@@ -1,6 +1,6 @@
 -- grant: lease the chosen tasks to the agent; at most 8 MiB of them, the rest stays ready. Sets granted, their ids, and
 -- deadlines (id -> ms).
-local granted, deadlines, bytes, texts_of = {}, {}, 0, {}
+local granted, deadlines, bytes, texts_of = {}, {}, 0, {[now] = stamp}
 local function text_of(number)
   local text = texts_of[number]
   if not text then
@@ -18,10 +18,11 @@ for _, id in ipairs(chosen_ids) do
   if bytes > REPLY_BYTES and #granted > 0 then break end
   local type, length = task[TYPE], tonumber(task[TIMEOUT])
   local limit_at = now + length
-  if lease and lease < length then length = lease end
+  local lease_text = task[TIMEOUT]
+  if lease and lease < length then length, lease_text = lease, text_of(lease) end
   -- A token grows with every claim, also over a lost write or a reused id, since the clock has gone on by then.
   task[TOKEN] = text_of(math.max((tonumber(task[TOKEN]) or 0) + 1, floor, now))
-  task[AGENT], task[HOST], task[CLAIMED], task[LEASE], task[LIMIT] = agent, host, stamp, text_of(length), text_of(limit_at)
+  task[AGENT], task[HOST], task[CLAIMED], task[LEASE], task[LIMIT] = agent, host, stamp, lease_text, text_of(limit_at)
   local ends = text_of(now + length)
   transition(id, task, 'leased', ends)
   if gates[type] == 'probe' then

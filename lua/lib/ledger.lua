@@ -1,5 +1,6 @@
 -- The ledger of a task: a line per ended claim, newest last, 20 kept:
 --   token agent host claimedAt endedAt outcome operation state retries availableAt error
+-- Only a task that was completed at its first attempt has none stored (lib/first_attempt.lua).
 -- The last words but one are the answer that the ending got: an ending whose reply was lost gets it again (design rule 9).
 -- @include lib/side_write.lua
 -- @include lib/side.lua

@@ -6,6 +6,9 @@ do
   local MOST_TYPES, MOST_TASKS, MOST_NAMES, MOST_DEPENDENCIES, MOST_BYTES = 10000, 1000, 10000, 1000, 8388608
   local LONGEST_TIMEOUT, LONGEST_BASE, FARTHEST = 2592000000, 3600000, 315360000000
 
+  -- Read once for a whole batch.
+  local document_bytes, payload_bytes
+
   function is_id(text, most)
     return #text <= most and string.find(text, ID) ~= nil
   end
@@ -28,17 +31,15 @@ do
     if not is_whole(entry.base, 0, LONGEST_BASE) then return invalid(entry, 'backoffSeconds', 'from 0 to 3600') end
     if #entry.digest > 64 or string.find(entry.digest, '[^A-Za-z0-9_-]') then return invalid(entry, 'idempotencyKey', 'not a digest') end
     if #entry.names > MOST_DEPENDENCIES then return invalid(entry, 'dependencies', 'at most 1,000') end
-    if #entry.document > setting('document_bytes') then
-      return invalid(entry, 'document', 'at most ' .. setting('document_bytes') .. ' bytes')
-    end
+    document_bytes = document_bytes or setting('document_bytes')
+    if #entry.document > document_bytes then return invalid(entry, 'document', 'at most ' .. document_bytes .. ' bytes') end
   end
 
   function check_new(entry)
     local refused = check_shape(entry)
     if refused then return refused end
-    if not is_whole(entry.payload_bytes, 0, setting('payload_bytes')) then
-      return invalid(entry, 'payload', 'at most ' .. setting('payload_bytes') .. ' bytes')
-    end
+    payload_bytes = payload_bytes or setting('payload_bytes')
+    if not is_whole(entry.payload_bytes, 0, payload_bytes) then return invalid(entry, 'payload', 'at most ' .. payload_bytes .. ' bytes') end
     if entry.delay ~= '' and not is_whole(entry.delay, 0, FARTHEST) then return invalid(entry, 'delay', 'from 0 to 10 years') end
     if entry.available ~= '' and not is_whole(entry.available, 0, now + FARTHEST) then
       return invalid(entry, 'availableAt', 'at most 10 years ahead')

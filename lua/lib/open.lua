@@ -8,3 +8,4 @@
 -- @include lib/event.lua
 -- @include lib/alarm.lua
 -- @include lib/transition.lua
+-- @include lib/rare.lua

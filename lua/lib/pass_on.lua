@@ -1,15 +1,16 @@
 -- pass_on: a mark for each type that still has work, or soon will: this call may have eaten the one that told of it.
-for i, type in ipairs(names) do
-  local SOON = 30000
-  local words = read_breakers[type]
-  local soon = scores[i] and tonumber(scores[i]) <= now + SOON
-  if words and words[B_STATE] == 'open' then
-    -- @include lib/breaker_due.lua
-    soon = soon or breaker_due(type, words) <= now + SOON
+if awaited then
+  for i, type in ipairs(names) do
+    local words = read_breakers[type]
+    local soon = scores and scores[i] and tonumber(scores[i]) <= now + SOON
+    if words and words[B_STATE] == 'open' then
+      -- @include lib/breaker_due.lua
+      soon = soon or breaker_due(type, words) <= now + SOON
+    end
+    -- Work that is left over is not for this type alone to wait for: whoever wakes carries it on.
+    marked[type] = soon or left or not all_done or nil
   end
-  -- Work that is left over is not for this type alone to wait for: whoever wakes carries it on.
-  marked[type] = soon or left or not all_done or nil
-end
-for _, cursor in ipairs(cursors) do
-  if not cursor.probe and (#granted < #chosen_ids or cursor.more or cursor.found[cursor.at]) then marked[cursor.type] = true end
+  for i, type in ipairs(names) do
+    if gates[type] == 'open' and (#granted < #chosen_ids or more[i] or found[i][places[i]]) then marked[type] = true end
+  end
 end

@@ -25,6 +25,10 @@ local function records(ids, deadlines)
       if columns then
         for place, entry_of in ipairs(columns) do row[3 + place] = entry_of[id] or false end
       end
+      if not row[10] and known[id][STATE] == 'completed' then
+        -- @include lib/first_attempt.lua
+        row[10] = first_attempt(known[id]) or false
+      end
       found[#found + 1] = row
     end
   end

@@ -1,6 +1,7 @@
 -- refused_claim(): why nothing is given, and the ms until time alone can change that (design rule 3):
 -- {false, reason, ms}, ms false when it can't.
 -- @include lib/reset_alarm.lua
+-- @include lib/read_alarms.lua
 -- @include lib/breaker_due.lua
 local function earliest(a, b)
   if not a then return b end
@@ -44,8 +45,9 @@ local function refused_claim()
   if rung then
     -- @include lib/set_alarms.lua
     set_alarms()
-    scores = redis.call('ZMSCORE', alarms, unpack(asked))
+    scores = nil
   end
+  scores = scores or read_alarms()
   local stopped, best, ready = nil, nil, {}
   for _, type in ipairs(names) do
     local first = redis.call('ZRANGE', prefix .. 'ready:' .. type, 0, 0, 'WITHSCORES')

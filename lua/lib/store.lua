@@ -75,7 +75,7 @@ local function commit()
   call_in_parts('HSET', fields)
   for key, totals in pairs(sums) do
     for field, amount in pairs(totals) do
-      if amount ~= 0 and redis.call('HINCRBY', key, field, amount) <= 0 then redis.call('HDEL', key, field) end
+      if amount ~= 0 and redis.call('HINCRBY', key, field, amount == 1 and '1' or amount) <= 0 then redis.call('HDEL', key, field) end
     end
   end
   if not state.schema and next(fields) then

@@ -19,3 +19,5 @@ if not rows then
     for _, row in ipairs(rows) do row[14], row[15] = known[row[1]][TOKEN], known[row[1]][LEASE] end
   end
 end
+-- Whoever was refused may wait now. Once in 5 s is enough, and spares the append-only file a write for each of them.
+if not rows[1] and not (waited and now - waited < 5000) then hset(queue, 'waited', now) end

@@ -1,16 +1,14 @@
 -- tidy: what every claim does first for its types, a bounded number each: expired leases are charged and due delayed tasks
--- become ready (design rule 6). Sets left, true when some bounded work is left over, and scores, the alarms of the types:
--- the first delayed task of names[i] at [i], its first lease at [#names + i].
-local left, scores, asked = false, nil, {}
+-- become ready (design rule 6). Sets left, true when some bounded work is left over, and scores, the alarms of the types
+-- (lib/read_alarms.lua): nil when nothing in the queue rings by now, or soon when somebody waits who may have to know.
+local SOON = 30000
+local left, scores = false, nil
 do
   local GRACE = 60000
-  local count, delayed, leased = #names, nil, nil
-  for i, type in ipairs(names) do asked[i], asked[count + i] = 'd:' .. type, 'l:' .. type end
   if rung then
     -- @include lib/set_alarms.lua
     set_alarms()
   end
-  scores = redis.call('ZMSCORE', alarms, unpack(asked))
 
   -- Nothing is reaped in the minute after a time in which nobody reaped: the living must renew first, or an outage would
   -- expire a whole fleet.
@@ -27,19 +25,24 @@ do
   -- Once a second is enough, and spares the append-only file a write for every refused claim.
   if not last or now < last or now - last >= 1000 then hset(queue, 'reaped', now) end
 
-  for i, type in ipairs(names) do
-    if scores[i] and tonumber(scores[i]) <= now then
-      delayed = delayed or {}
-      delayed[#delayed + 1] = type
+  if redis.call('ZRANGEBYSCORE', alarms, '-inf', awaited and now + SOON or stamp, 'LIMIT', '0', '1')[1] then
+    -- @include lib/read_alarms.lua
+    scores = read_alarms()
+    local count, delayed, leased = #names, nil, nil
+    for i, type in ipairs(names) do
+      if scores[i] and tonumber(scores[i]) <= now then
+        delayed = delayed or {}
+        delayed[#delayed + 1] = type
+      end
+      if scores[count + i] and tonumber(scores[count + i]) <= reap_until then
+        leased = leased or {}
+        leased[#leased + 1] = type
+      end
     end
-    if scores[count + i] and tonumber(scores[count + i]) <= reap_until then
-      leased = leased or {}
-      leased[#leased + 1] = type
+    if delayed or leased then
+      -- @include lib/reap.lua
+      left = reap_and_promote(delayed or {}, leased or {}, reap_until)
+      scores = read_alarms()
     end
-  end
-  if delayed or leased then
-    -- @include lib/reap.lua
-    left = reap_and_promote(delayed or {}, leased or {}, reap_until)
-    scores = redis.call('ZMSCORE', alarms, unpack(asked))
   end
 end

@@ -29,8 +29,8 @@ local function transition(id, task, to, score)
   end
   zadd(prefix .. to .. ':' .. type, score, id)
   if to == 'ready' then marked[type] = true
-  elseif to == 'delayed' then alarm('d', type, tonumber(score))
-  elseif to == 'leased' then alarm('l', type, tonumber(score)) end
+  elseif to == 'delayed' then alarm('d', type, score)
+  elseif to == 'leased' then alarm('l', type, score) end
 end
 
 -- public(task): the documented state of a task (design section 3).

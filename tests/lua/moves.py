@@ -127,8 +127,14 @@ def marks(queue: Queue) -> set[str]:
     return {key.decode().removeprefix(prefix) for key in queue.redis.scan_iter(match=prefix + "*", count=1000)}
 
 
+def somebody_waits(queue: Queue) -> None:
+    """Marks are left only where a claim was refused in the last minute."""
+    assert not queue.claim("somebody", "no-such-work")
+
+
 def forget_marks(queue: Queue) -> None:
-    """As if somebody had taken every mark."""
+    """As if somebody had taken every mark, and waited on."""
+    somebody_waits(queue)
     for type in marks(queue):
         queue.redis.delete(queue.keys.wake(type))
 

@@ -11,7 +11,22 @@ from lokiredis import Cancelled, InvalidState, Outcome, StaleClaim, State, TaskN
 
 from ..clock import ClockedQueue
 from ..waiting import wait_until
-from .moves import AGENT, add, add_many, bury, done, drive_on, every, marks, moment, places, refused, stored, take
+from .moves import (
+    AGENT,
+    add,
+    add_many,
+    bury,
+    done,
+    drive_on,
+    every,
+    marks,
+    moment,
+    places,
+    refused,
+    somebody_waits,
+    stored,
+    take,
+)
 
 
 def test_a_pending_task(clocked: ClockedQueue) -> None:
@@ -151,6 +166,7 @@ def test_a_long_cascade(clocked: ClockedQueue) -> None:
     """It goes on in later calls: done is False meanwhile, the counts become right, and a mark wakes somebody."""
     add(clocked, "parent")
     add_many(clocked, 1500, type="b", dependencies=("parent",))
+    somebody_waits(clocked)
     result = clocked.cancel("parent", "no")
     assert not result.done
     assert 1 < result.count == len(result.ids) < 1501

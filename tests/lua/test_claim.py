@@ -20,6 +20,7 @@ from .moves import (
     places,
     raw,
     refused,
+    somebody_waits,
     stored,
     take,
     trip_by_failures,
@@ -133,6 +134,7 @@ def test_left_over_work_means_now(clocked: ClockedQueue) -> None:
     clocked.configure(breaker_defaults={"failure_threshold": 10**6})
     add_many(clocked, 450, max_retries=1, timeout=10)
     assert len(clocked.claim_many("me", "a", 450)) == 450
+    somebody_waits(clocked)
     clocked.clock.advance(11)
     assert refused(clocked) == NoClaim("empty", 0)
     assert clocked.counts()["dead-letter"] == 200
@@ -341,6 +343,7 @@ def test_a_reply_stops_at_8_mib(clocked: ClockedQueue) -> None:
     """Of ten tasks with a megabyte each a claim takes eight and leaves the rest ready; checkpoints count too."""
     for i in range(10):
         add(clocked, f"x{i}", payload={"x": "x" * 1_000_000})
+    somebody_waits(clocked)
     claims = clocked.claim_many("me", "a", 10)
     assert [c.id for c in claims] == [f"x{i}" for i in range(8)]
     assert clocked.stats().types["a"].ready == 2

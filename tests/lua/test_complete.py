@@ -9,7 +9,22 @@ import pytest
 from lokiredis import DecisionReportMissing, InvalidTask, Outcome, StaleClaim, State, TaskNotFound
 
 from ..clock import ClockedQueue
-from .moves import AGENT, REPORT, add, add_many, bury, done, drive_on, marks, moment, places, raw, stored, take
+from .moves import (
+    AGENT,
+    REPORT,
+    add,
+    add_many,
+    bury,
+    done,
+    drive_on,
+    marks,
+    moment,
+    places,
+    raw,
+    somebody_waits,
+    stored,
+    take,
+)
 
 DAY = 86400
 
@@ -171,6 +186,7 @@ def test_dependents_go_on(clocked: ClockedQueue) -> None:
     add(clocked, "both", "c", dependencies=["p", "q"])
     add(clocked, "later", "d", dependencies=["p"], delay=60)
     p, q = clocked.claim_many("me", "a", 2)
+    somebody_waits(clocked)
     done(clocked, p)
     assert places(clocked) == {"p": "completed", "q": "leased", "one": "ready", "both": "blocked", "later": "delayed"}
     assert clocked.get("both").waiting_on == {"q"}
@@ -196,6 +212,7 @@ def test_many_dependents_take_several_calls(clocked: ClockedQueue) -> None:
     add(clocked, "parent")
     add_many(clocked, 1200, type="b", dependencies=("parent",))
     claim = take(clocked)
+    somebody_waits(clocked)
     assert done(clocked, claim).state is State.COMPLETED
     assert clocked.stats().todo == 1
     assert "b" in marks(clocked)

@@ -18,7 +18,7 @@ from lokiredis import (
 )
 
 from ..clock import ClockedQueue
-from .moves import AGENT, add, bury, done, every, marks, moment, places, raw, refused, stored, take
+from .moves import AGENT, add, bury, done, every, marks, moment, places, raw, refused, somebody_waits, stored, take
 
 DAY = 86400
 GOOD = ["x", "a", 5, 1000, 3, 0, "", "", "", 2, '{"payload":{}}', 0]
@@ -96,6 +96,7 @@ def test_the_later_of_delay_and_available_at(clocked: ClockedQueue) -> None:
 
 def test_a_new_task_leaves_a_mark(clocked: ClockedQueue) -> None:
     """Ready and delayed work wakes a waiting agent of its type, blocked work does not."""
+    somebody_waits(clocked)
     clocked.enqueue_many(
         [
             {"id": "x", "type": "a"},
@@ -104,6 +105,20 @@ def test_a_new_task_leaves_a_mark(clocked: ClockedQueue) -> None:
         ]
     )
     assert marks(clocked) == {"a", "b"}
+
+
+def test_no_mark_for_nobody(clocked: ClockedQueue) -> None:
+    """Where no claim was refused for a minute nobody waits, and no mark is written; an agent blocks 30 s at most."""
+    add(clocked, "x")
+    assert marks(clocked) == set()
+    somebody_waits(clocked)
+    clocked.clock.advance(59)
+    add(clocked, "y")
+    assert marks(clocked) == {"a"}
+    clocked.redis.delete(clocked.keys.wake("a"))
+    clocked.clock.advance(1)
+    add(clocked, "z")
+    assert marks(clocked) == set()
 
 
 def test_dependencies_on_every_state(clocked: ClockedQueue) -> None:

@@ -7,13 +7,27 @@ import pytest
 from lokiredis import Outcome, StaleClaim, State, TaskNotFound
 
 from ..clock import ClockedQueue
-from .moves import AGENT, add, bury, let_pass, marks, moment, raw, refused, stored, take, trip_by_failures
+from .moves import (
+    AGENT,
+    add,
+    bury,
+    let_pass,
+    marks,
+    moment,
+    raw,
+    refused,
+    somebody_waits,
+    stored,
+    take,
+    trip_by_failures,
+)
 
 
 def test_a_failed_attempt(clocked: ClockedQueue) -> None:
     """It is charged, delayed by the backoff, and stands in the ledger."""
     add(clocked, "x")
     claim = take(clocked)
+    somebody_waits(clocked)
     assert clocked.fail(claim, "no network") == Outcome(State.PENDING, 1, moment(clocked, 60))
     task = clocked.get("x")
     assert (task.place, task.retries, task.last_error, task.backoff_seconds) == ("delayed", 1, "no network", 60)
