@@ -10,7 +10,10 @@ local function event(kind, id, type, agent, token, text)
   local line = kind .. ' ' .. id .. ' ' .. type .. ' ' .. agent .. ' ' .. token
   if text and text ~= '' then
     -- @include lib/cut.lua
-    line = line .. ' ' .. string.gsub(cut(text, 200), '%c', ' ')
+    text = cut(text, 200)
+    -- Nearly every text is clean; to see that takes a third of the time.
+    if not string.find(text, '^%C*$') then text = string.gsub(text, '%c', ' ') end
+    line = line .. ' ' .. text
   end
   lines[#lines + 1] = line
 end

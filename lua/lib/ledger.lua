@@ -10,7 +10,10 @@ local ATTEMPTS_KEPT, ATTEMPT_ERROR_BYTES = 20, 1024
 -- close_attempt(...): note how the claim ended, then clear it from the task. To be called when the task's new state is set.
 local function close_attempt(id, task, outcome, operation, text)
   if text ~= '' then
-    text = string.gsub(cut(text, ATTEMPT_ERROR_BYTES), '[\n\r\\]', {['\n'] = '\\n', ['\r'] = '\\r', ['\\'] = '\\\\'})
+    text = cut(text, ATTEMPT_ERROR_BYTES)
+    if not string.find(text, '^[^\n\r\\]*$') then
+      text = string.gsub(text, '[\n\r\\]', {['\n'] = '\\n', ['\r'] = '\\r', ['\\'] = '\\\\'})
+    end
   end
   local line = table.concat({
     task[TOKEN], task[AGENT], task[HOST] ~= '' and task[HOST] or '-', task[CLAIMED], stamp, outcome, operation,
