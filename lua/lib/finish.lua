@@ -44,5 +44,5 @@ local function finish(id, token, report, body)
     -- @include lib/to_do.lua
   end
   event('completed', id, task[TYPE], agent, token)
-  return {'completed', task[RETRIES], task[AVAILABLE]}, nil, agent
+  return {'completed', task[RETRIES], ''}, nil, agent
 end

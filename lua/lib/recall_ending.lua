@@ -6,7 +6,8 @@ local function recall_ending(id, token, operation, refused)
   for line in string.gmatch(history or '', '[^\n]+') do
     local words = {string.match(line, '^(%S+) %S+ %S+ %S+ %S+ %S+ (%S+) (%S+) (%S+) (%S+)')}
     if words[1] == token and words[2] == operation then
-      return {words[3], words[4], words[5] ~= '-' and words[5] or ''}
+      -- What is completed is due no more.
+      return {words[3], words[4], words[3] ~= 'completed' and words[5] ~= '-' and words[5] or ''}
     end
   end
   return nil, refused

@@ -336,6 +336,20 @@ def test_a_repeated_claim_whose_task_is_gone(clocked: ClockedQueue) -> None:
     assert clocked.claim_many("me", "a", 5, request="r") == []
 
 
+def test_a_short_lease_leaves_a_mark(clocked: ClockedQueue) -> None:
+    """Who waits asks again after half a minute; of a lease that ends before that he must be told, of a longer one not."""
+    for id in ("short", "long"):
+        add(clocked, id)
+    somebody_waits(clocked)
+    clocked.claim("me", "a", lease=60)
+    assert marks(clocked) == {"a"}, "one task is left"
+    forget_marks(clocked)
+    clocked.claim("me", "a", lease=10)
+    assert marks(clocked) == {"a"}
+    clocked.clock.advance(10)
+    assert take(clocked).id == "long"
+
+
 # ---- bounds
 
 

@@ -75,7 +75,8 @@ def complete(
     breaker.success(world, task.type, id, token)
     world.close(task, "completed", "complete", None)
     assert agent is not None
-    return (task.state, task.retries, task.available), agent
+    # What is completed is due no more.
+    return (task.state, task.retries, None), agent
 
 
 def gap(world: World, report: dict[str, Any] | None) -> bool:

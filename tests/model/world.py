@@ -178,7 +178,7 @@ class World:
         assert task.token is not None
         assert task.agent is not None
         assert task.claimed is not None
-        answer = (task.state, task.retries, task.available)
+        answer = (task.state, task.retries, None if task.place == "completed" else task.available)
         line = Ended(task.token, task.agent, task.claimed, self.now, outcome, operation, error or None, answer)
         task.attempts = [*task.attempts, line][-ATTEMPTS_KEPT:]
         task.lease = task.limit = task.deadline = None
