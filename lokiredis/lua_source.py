@@ -65,10 +65,10 @@ def _without_unused(source: str) -> str:
     """*source* without the functions that this script never calls: to make one takes time at every start."""
     while True:
         counts = Counter(_NAME.findall(source))
-        found = len(source)
-        source = _FUNCTION.sub(lambda match: match[0] if counts[match[1]] > 1 else "", source)
-        if len(source) == found:
+        unused = {match[1] for match in _FUNCTION.finditer(source) if counts[match[1]] == 1}
+        if not unused:
             return source
+        source = _FUNCTION.sub(lambda match, unused=unused: "" if match[1] in unused else match[0], source)  # type: ignore[misc]
 
 
 def _remember(match: re.Match[str], values: dict[str, str]) -> str:

@@ -16,7 +16,7 @@ local function finish(id, token, report, body)
     -- @include lib/recall_ending.lua
     return recall_ending(id, token, 'complete', refused)
   end
-  settings_of('decision_report', 'decision_report_keys', 'result_bytes')
+  settings_of('decision_report', 'decision_report_keys', 'result_bytes', 'keep_ms', 'keep_count')
   if #body > setting('result_bytes') then
     return nil, refusal('InvalidTask', 'a result may be at most ' .. setting('result_bytes') .. ' bytes', {id = id, field = 'result'})
   end

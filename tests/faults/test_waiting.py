@@ -462,6 +462,39 @@ def test_an_outage_in_the_middle_of_a_wait_is_survived(waiter: Caller, place: _P
     _woken(found)
 
 
+def test_a_refused_second_connection_does_not_spin(waiter: Caller, place: _Place) -> None:
+    """A server that is full takes no connection to block on: the wait goes on by asking at a calm pace."""
+    waiter.call(lambda q: q.claim("waiter", "build"))
+    most = place.redis.config_get("maxclients")["maxclients"]
+    place.redis.config_set("maxclients", place.redis.info("clients")["connected_clients"])
+    try:
+        before = place.scripts_run
+        assert waiter.call(lambda q: q.claim("waiter", "build", wait=2)) == NoClaim("empty", None)
+        assert place.scripts_run - before <= 15
+    finally:
+        place.redis.config_set("maxclients", most)
+    place.queue.enqueue(id="a", type="build")
+    assert waiter.call(lambda q: q.claim("waiter", "build", wait=5))
+
+
+def test_a_closed_client_leaves_no_connection(place: _Place) -> None:
+    """The connections that it blocked on end with it."""
+
+    def connections() -> int:
+        return int(place.redis.info("clients")["connected_clients"])
+
+    async def run() -> None:
+        async with AsyncQueue.from_url(place.server.url, NAME) as q:
+            await asyncio.gather(*(q.claim(f"agent-{n}", "build", wait=0.2) for n in range(5)))
+
+    before = connections()
+    with Queue.from_url(place.server.url, NAME) as q:
+        q.claim("waiter", "build", wait=0.2)
+        assert connections() >= before + 2
+    asyncio.run(run())
+    wait_until(lambda: connections() == before, what="the connections to end")
+
+
 async def test_a_claim_cancelled_at_any_moment_loses_no_task(server7: RedisServer, queue_name: str) -> None:
     """Tasks arrive while waiting claims are cancelled after a moment: each is given to somebody or still there."""
     queue = AsyncQueue(server7.async_client(), queue_name)

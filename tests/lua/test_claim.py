@@ -336,6 +336,30 @@ def test_a_repeated_claim_whose_task_is_gone(clocked: ClockedQueue) -> None:
     assert clocked.claim_many("me", "a", 5, request="r") == []
 
 
+def test_a_claim_with_a_to_do_left_over_passes_the_mark_on(clocked: ClockedQueue) -> None:
+    """Who waits for the type that was claimed carries on a long release as well as anybody: the mark was his."""
+    add(clocked, "parent")
+    add_many(clocked, 3000, type="b", dependencies=("parent",))
+    add(clocked, "only", "c")
+    done(clocked, take(clocked))
+    forget_marks(clocked)
+    assert clocked.stats().todo == 1
+    assert clocked.claim("me", "c")
+    assert clocked.stats().todo == 1
+    assert "c" in marks(clocked)
+
+
+def test_a_claim_passes_on_that_a_task_falls_due_soon(clocked: ClockedQueue) -> None:
+    """The mark that it ate may have told of a due time: who waits must learn of one in the next half minute."""
+    add(clocked, "later", delay=20)
+    add(clocked, "x")
+    forget_marks(clocked)
+    assert take(clocked).id == "x"
+    assert marks(clocked) == {"a"}
+    clocked.clock.advance(20)
+    assert take(clocked).id == "later"
+
+
 def test_a_short_lease_leaves_a_mark(clocked: ClockedQueue) -> None:
     """Who waits asks again after half a minute; of a lease that ends before that he must be told, of a longer one not."""
     for id in ("short", "long"):

@@ -223,6 +223,53 @@ def test_many_dependents_take_several_calls(clocked: ClockedQueue) -> None:
 # ---- breakers (rule 11)
 
 
+def test_a_completion_carries_on_a_long_release(clocked: ClockedQueue) -> None:
+    """Whoever completes something does a slice of what is left over."""
+    add(clocked, "parent")
+    add_many(clocked, 1200, type="b", dependencies=("parent",))
+    add(clocked, "x")
+    parent, x = clocked.claim_many(AGENT, "a", 2)
+    done(clocked, parent)
+    before = clocked.stats().types["b"].ready
+    done(clocked, x)
+    assert clocked.stats().types["b"].ready > before
+
+
+def test_every_attempt_of_a_completed_task_is_in_its_ledger(clocked: ClockedQueue) -> None:
+    """The first attempt alone or the last of several: the claim that completed it stands there, and answers again."""
+    add(clocked, "once")
+    claim = take(clocked)
+    clocked.clock.advance(5)
+    first = done(clocked, claim)
+    (attempt,) = clocked.get("once").attempts
+    assert (attempt.token, attempt.agent, attempt.outcome, attempt.error) == (claim.token, AGENT, "completed", None)
+    assert (attempt.ended_at - attempt.claimed_at).total_seconds() == 5
+    assert done(clocked, claim) == first
+    add(clocked, "twice", backoff_seconds=0)
+    clocked.fail(take(clocked), "no")
+    claim = take(clocked)
+    first = done(clocked, claim)
+    assert [a.outcome for a in clocked.get("twice").attempts] == ["failed", "completed"]
+    assert done(clocked, claim) == first
+
+
+def test_old_tombstones_are_removed(clocked: ClockedQueue) -> None:
+    """A finishing call removes those whose time is over, though no task is old enough to go."""
+    clocked.configure(keep_seconds=700, tombstone_seconds=2000)
+    add(clocked, "old")
+    done(clocked, take(clocked))
+    clocked.clock.advance(701)
+    add(clocked, "new")
+    done(clocked, take(clocked))
+    assert clocked.redis.zrange(clocked.keys.fixed("tombstones"), 0, -1) == [b"old"]
+    clocked.configure(keep_seconds=DAY)
+    clocked.clock.advance(2001)
+    add(clocked, "last")
+    done(clocked, take(clocked))
+    assert places(clocked) == {"new": "completed", "last": "completed"}
+    assert not clocked.redis.exists(clocked.keys.fixed("tombstones"))
+
+
 def test_a_success_forgets_failures(clocked: ClockedQueue) -> None:
     """In a closed breaker a completed task sets the failures to 0."""
     for i in range(4):

@@ -86,6 +86,55 @@ def test_a_completion_forgives_rate_limits(clocked: ClockedQueue) -> None:
     assert clocked.rate_limited(three, "429").wait <= 66
 
 
+def test_its_claims_obey_what_stops_claims(clocked: ClockedQueue) -> None:
+    """A paused type and an open breaker refuse them as they refuse a claim."""
+    add_many(clocked, 1)
+    clocked.pause("a")
+    assert clocked.exchange(AGENT, "a").claims == []
+    clocked.resume("a")
+    clocked.trip_breaker("a")
+    assert clocked.exchange(AGENT, "a").claims == []
+    clocked.reset_breaker("a")
+    assert len(clocked.exchange(AGENT, "a").claims) == 1
+
+
+def test_its_claims_obey_a_hold(clocked: ClockedQueue) -> None:
+    """With no ending of its own and with one of another agent's claim."""
+    add_many(clocked, 4)
+    other = take(clocked, agent="other")
+    clocked.rate_limited(take(clocked), "429", retry_after=100)
+    clocked.slowdown(0)
+    assert clocked.exchange(AGENT, "a").claims == []
+    reply = clocked.exchange(AGENT, "a", finished=[Finished(other, decision_report=REPORT)])
+    assert (len(reply.outcomes), reply.claims) == (1, [])
+    clocked.resume(agent=AGENT)
+    assert len(clocked.exchange(AGENT, "a").claims) == 1
+
+
+def test_a_completion_reported_by_another_forgives_too(clocked: ClockedQueue) -> None:
+    """The agent that held the claim is the one whose rate limits are over, whoever brings the result."""
+    add_many(clocked, 3)
+    one, two, three = clocked.claim_many(AGENT, "a", 3)
+    for claim in (one, two):
+        clocked.rate_limited(claim, "429")
+    clocked.exchange("messenger", (), finished=[Finished(one, decision_report=REPORT)], limit=0)
+    clocked.resume(agent=AGENT)
+    assert clocked.rate_limited(three, "429").wait <= 66
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+def test_it_carries_on_a_long_release(clocked: ClockedQueue, limit: int) -> None:
+    """As every call that ends or claims does, also when its own endings leave nothing to do."""
+    add(clocked, "parent")
+    add_many(clocked, 1200, type="b", dependencies=("parent",))
+    add(clocked, "x")
+    parent, x = clocked.claim_many(AGENT, "a", 2)
+    clocked.complete(parent, decision_report=REPORT)
+    before = clocked.stats().types["b"].ready
+    clocked.exchange(AGENT, "c", finished=[Finished(x, decision_report=REPORT)], limit=limit)
+    assert clocked.stats().types["b"].ready > before
+
+
 def test_without_types_nothing_is_claimed(clocked: ClockedQueue) -> None:
     """Limit 0 needs no types; a claim does."""
     add(clocked, "x")

@@ -91,6 +91,9 @@ def clear_up(world: World, completed: list[tuple[str, str]]) -> None:
     for _, agent in completed:
         if agent in world.holds:
             world.holds[agent].in_a_row = 0
+            if world.holds[agent].until <= world.now:
+                # Silent: a hold that had ended by then is over for good, also when the clock goes back.
+                del world.holds[agent]
     world.retention(len(completed))
     for id, _ in completed:
         world.release_dependents(id)
