@@ -17,7 +17,7 @@ local prefix, agent, host, request, limit, lease = ARGV[1], ARGV[2], ARGV[3], AR
 
 local names = distinct(7, #ARGV)
 limit, lease = tonumber(limit), tonumber(lease)
-local refused = check_claim(agent, names, limit, lease)
+local refused = check_claim(agent, host, names, limit, lease)
 if refused then return refuse(refused) end
 local again = recall(request)
 if again then

@@ -17,6 +17,7 @@ local prefix, id, token, report, body = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV
 
 load({id})
 look_for({todo, breakers, prefix .. 'hold:' .. (known[id] and known[id][AGENT] or '')})
+direct = true
 local outcome, refused, agent = finish(id, token, report, body)
 local finished = agent and 1 or 0
 if agent then forgive(agent) end

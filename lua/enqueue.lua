@@ -16,6 +16,7 @@ local prefix, request, mode = ARGV[1], ARGV[2], ARGV[3]
 -- @include lib/limits.lua
 -- @include lib/settle.lua
 
+if string.find(request, '%s') then return refuse(refusal('InvalidTask', 'no blanks', {field = 'request'})) end
 local WORDS = 12
 local batch, ids, digests, total_dependencies, total_bytes = {}, {}, {}, 0, 0
 
@@ -97,6 +98,7 @@ end
 
 if mode == 'check' then return {} end
 local sequence = tonumber(state.sequence) or 0
+if #fresh == 1 then direct = true end
 for _, entry in ipairs(fresh) do
   sequence = sequence + 1
   local place = string.format('%.0f', sequence)

@@ -26,7 +26,7 @@ local ENDINGS = {complete = finish, fail = fail_claim, release = release_claim}
 limit, lease, count = tonumber(limit), tonumber(lease), tonumber(count)
 local names = distinct(8, 7 + count)
 local refused
-if limit == 0 then refused = check_agent(agent) else refused = check_claim(agent, names, limit, lease) end
+if limit == 0 then refused = check_agent(agent, host) else refused = check_claim(agent, host, names, limit, lease) end
 if refused then return refuse(refused) end
 local again = recall(request)
 

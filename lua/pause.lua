@@ -4,8 +4,8 @@
 -- ARGV    prefix, request, type ('' for the queue)
 -- RETURN  1 when it was not paused before
 -- ERRORS  InvalidTask
-local queue, settings, tasks, alarms, types, tally, paused, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4],
-  KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local queue, tasks, alarms, tally, paused, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6],
+  KEYS[7]
 local prefix, request, type = ARGV[1], ARGV[2], ARGV[3]
 -- @include lib/open.lua
 -- @include lib/limits.lua

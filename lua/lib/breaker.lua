@@ -2,6 +2,7 @@
 -- WAIT says what must pass before an open breaker is due: 'half' halfOpenAfter, 'cool' cooldownSeconds, 'now' nothing.
 -- SKIP is the probe that failed last: it gives way to the next ready task of its type.
 local B_STATE, FAILURES, LAST_FAILURE, OPENED, HALF_OPENED, WAIT, PROBE, PROBE_TOKEN, SKIP = 1, 2, 3, 4, 5, 6, 7, 8, 9
+local BREAKER = '^(%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*)$'
 local read_breakers = {}
 
 local function load_breakers(names)
@@ -14,7 +15,7 @@ local function load_breakers(names)
   end
   if #missing == 0 or not rare then return end
   for i, text in ipairs(redis.call('HMGET', breakers, unpack(missing))) do
-    if text then read_breakers[missing[i]] = {string.match(text, '^' .. string.rep('([^ ]*) ', SKIP - 1) .. '([^ ]*)$')} end
+    if text then read_breakers[missing[i]] = {string.match(text, BREAKER)} end
   end
 end
 

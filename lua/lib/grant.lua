@@ -9,6 +9,7 @@ local function text_of(number)
   end
   return text
 end
+if #chosen_ids == 1 then direct = true end
 local floor = (tonumber(state.floor) or 0) + 1
 load(chosen_ids)
 for _, id in ipairs(chosen_ids) do

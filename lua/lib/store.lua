@@ -2,13 +2,17 @@
 -- calls cost more than data, and until the first commit every check can still refuse without a trace.
 -- Each list is made with its first words in it: growing a new table step by step took a fifth of a claim's time.
 local removals, additions, drops, fields, sums, changed = {}, {}, {}, {}, {}, {}
+-- direct: a script that changes one task says so once nothing can refuse any more: then to gather costs more than it saves.
+local direct = false
 
 local function zrem(key, member)
+  if direct then return redis.call('ZREM', key, member) end
   local words = removals[key]
   if words then words[#words + 1] = member else removals[key] = {member} end
 end
 
 local function zadd(key, score, member)
+  if direct then return redis.call('ZADD', key, score, member) end
   local words = additions[key]
   if not words then
     additions[key] = {score, member}
@@ -20,17 +24,25 @@ end
 
 -- The fields of a hash are a map, since the last word counts: a field may be set and taken away again in one call.
 local function hdel(key, field)
+  if direct then return redis.call('HDEL', key, field) end
   if fields[key] then fields[key][field] = nil end
   local words = drops[key]
   if words then words[#words + 1] = field else drops[key] = {field} end
 end
 
 local function hset(key, field, value)
+  if direct then return redis.call('HSET', key, field, value) end
   local map = fields[key]
   if map then map[field] = value else fields[key] = {[field] = value} end
 end
 
+-- increase(key, field, amount): a sum that falls to 0 goes away: a type that nobody uses any more must not stay for ever.
+local function increase(key, field, amount)
+  if amount ~= 0 and redis.call('HINCRBY', key, field, amount == 1 and '1' or amount) <= 0 then redis.call('HDEL', key, field) end
+end
+
 local function add(key, field, amount)
+  if direct then return increase(key, field, amount) end
   local totals = sums[key]
   if not totals then
     totals = {}
@@ -58,9 +70,14 @@ local function call_in_parts(command, lists)
 end
 
 -- commit(): removals come first, since Redis 6.2 refuses a script whose first write needs memory when memory is full.
--- A sum that falls to 0 goes away: a type that nobody uses any more must not stay for ever.
 local function commit()
   for id, task in pairs(changed) do hset(tasks, id, table.concat(task, ' ')) end
+  if not state.schema and (next(fields) or next(changed)) then
+    state.schema = SCHEMA
+    redis.call('HSET', queue, 'schema', SCHEMA)
+  end
+  changed = {}
+  if not (next(removals) or next(drops) or next(additions) or next(fields) or next(sums)) then return end
   call_in_parts('ZREM', removals)
   call_in_parts('HDEL', drops)
   call_in_parts('ZADD', additions)
@@ -74,13 +91,7 @@ local function commit()
   end
   call_in_parts('HSET', fields)
   for key, totals in pairs(sums) do
-    for field, amount in pairs(totals) do
-      if amount ~= 0 and redis.call('HINCRBY', key, field, amount == 1 and '1' or amount) <= 0 then redis.call('HDEL', key, field) end
-    end
+    for field, amount in pairs(totals) do increase(key, field, amount) end
   end
-  if not state.schema and next(fields) then
-    state.schema = SCHEMA
-    redis.call('HSET', queue, 'schema', SCHEMA)
-  end
-  removals, additions, drops, fields, sums, changed = {}, {}, {}, {}, {}, {}
+  removals, additions, drops, fields, sums = {}, {}, {}, {}, {}
 end

@@ -4,7 +4,7 @@ local STATE, TYPE, PRIORITY, SEQUENCE, RETRIES, MAX_RETRIES = 1, 2, 3, 4, 5, 6
 local TIMEOUT, BASE, BACKOFF, CREATED, AVAILABLE, ENDED = 7, 8, 9, 10, 11, 12
 local TOKEN, AGENT, HOST, CLAIMED, LEASE, LIMIT = 13, 14, 15, 16, 17, 18
 local HANDBACKS, FLAGS, BYTES, DIGEST, NONCE = 19, 20, 21, 22, 23
-local TASK = '^' .. string.rep('([^ ]*) ', NONCE - 1) .. '([^ ]*)$'
+local TASK = '^(%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*)$'
 
 -- known: id -> task, or false when there is none; what one script changes, the rest of it sees.
 local known = {}

@@ -409,6 +409,10 @@ def test_the_most_types_and_tasks(clocked: ClockedQueue) -> None:
     with pytest.raises(InvalidTask) as caught:
         raw(clocked, "claim", "not an agent", "host", "", 1, "", "a")
     assert caught.value.field == "agent"
+    for host in ("my host", "tab\there", "h" * 129):
+        with pytest.raises(InvalidTask) as caught:
+            raw(clocked, "claim", "me", host, "", 1, "", "a")
+        assert caught.value.field == "host"
     with pytest.raises(InvalidTask) as caught:
         raw(clocked, "claim", "me", "host", "", 1, "0", "a")
     assert caught.value.field == "lease"

@@ -172,6 +172,9 @@ def test_refused_dependencies(clocked: ClockedQueue) -> None:
     _refusal(clocked, [{"id": "x", "type": "a", "dependencies": ["a b"]}], InvalidTask, 0)
     with pytest.raises(UnknownDependency):
         raw(clocked, "enqueue", "r", "", *GOOD[:-1], 1, "a b")
+    with pytest.raises(InvalidTask) as caught:
+        raw(clocked, "enqueue", "two words", "", *GOOD)
+    assert caught.value.field == "request"
     circle = [{"id": f"c{i}", "type": "a", "dependencies": [f"c{(i + 1) % 3}"]} for i in range(3)]
     _refusal(clocked, [good, *circle], DependencyCycle, 1)
 
