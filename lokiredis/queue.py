@@ -6,26 +6,23 @@ import asyncio
 import builtins
 import functools
 import inspect
-import json
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-import redis
-import redis.asyncio as aioredis
 from redis.exceptions import MovedError, NoScriptError, RedisError, ResponseError
 
-from . import commands, steps
+from . import commands, replies, steps
 from .commands import Command
 from .connect import AsyncRedis, SyncRedis, blocking_twin, connect, connect_async, resolve
 from .errors import LokiRedisError
 from .keys import Keys
-from .models import Claim, Enqueued, NewTask, NoClaim, Signal, from_epoch
+from .models import Claim, Enqueued, NewTask, NoClaim, Signal
 from .outages import RETRYABLE, async_retries, retries, translate, unavailable
 from .scripts import NAMES, Script, load
-from .server import Server, read_server
+from .server import Server, read_server, read_server_async
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -71,13 +68,6 @@ def _async(build: Callable[Concatenate[Keys, P], Command[T]]) -> Callable[Concat
 
     _signature(method, build)
     return method
-
-
-def _signal(message: Mapping[str, Any] | None) -> Signal | None:
-    if message is None or message["type"] not in ("message", b"message"):
-        return None
-    data = json.loads(message["data"])
-    return Signal(data.pop("signal"), data.pop("queue"), from_epoch(data.pop("at")), data)
 
 
 class _Client:
@@ -234,7 +224,7 @@ class Queue(_Client):
                 channel.subscribe(self.keys.signals)
                 while (left := 1.0 if ends is None else min(1.0, ends - time.monotonic())) > 0:
                     try:
-                        found = _signal(channel.get_message(timeout=left))
+                        found = replies.signal(channel.get_message(timeout=left))
                     except RETRYABLE:
                         time.sleep(min(left, 0.2))
                         continue
@@ -428,7 +418,7 @@ class AsyncQueue(_Client):
                 await channel.subscribe(self.keys.signals)
                 while (left := 1.0 if ends is None else min(1.0, ends - time.monotonic())) > 0:
                     try:
-                        found = _signal(await channel.get_message(timeout=left))
+                        found = replies.signal(await channel.get_message(timeout=left))
                     except RETRYABLE:
                         await asyncio.sleep(min(left, 0.2))
                         continue
@@ -474,12 +464,4 @@ class AsyncQueue(_Client):
     breakers = _async(commands.breakers)
 
 
-async def read_server_async(client: AsyncRedis) -> Server:
-    """As :func:`lokiredis.server.read_server`, awaited."""
-    try:
-        return Server.from_info(await client.info())
-    except ResponseError as e:
-        return Server.from_refusal(e)
-
-
-__all__ = ["AsyncQueue", "Queue", "aioredis", "redis"]
+__all__ = ["AsyncQueue", "Queue"]

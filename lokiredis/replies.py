@@ -1,4 +1,4 @@
-"""Read what the scripts answer: rows of words into the models. lua/lib/record.lua and lua/lib/task.lua write them."""
+"""Read what the scripts answer and publish: rows of words into the models. lua/lib/record.lua and task.lua write it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from .models import (
     NoClaim,
     Outcome,
     Page,
+    Signal,
     State,
     Stats,
     Task,
@@ -279,3 +280,11 @@ def stats(reply: Any) -> Stats:
 def settings(reply: Any) -> Mapping[str, str]:
     """Names and values as stored."""
     return _pairs(reply)
+
+
+def signal(message: Mapping[str, Any] | None) -> Signal | None:
+    """The signal in a message of the queue's channel; None for what isn't one."""
+    if message is None or message["type"] not in ("message", b"message"):
+        return None
+    data = json.loads(message["data"])
+    return Signal(data.pop("signal"), data.pop("queue"), from_epoch(data.pop("at")), data)

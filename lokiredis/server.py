@@ -60,3 +60,11 @@ def read_server(client: Any) -> Server:
         return Server.from_info(client.info())
     except ResponseError as e:
         return Server.from_refusal(e)
+
+
+async def read_server_async(client: Any) -> Server:
+    """As :func:`read_server`, awaited."""
+    try:
+        return Server.from_info(await client.info())
+    except ResponseError as e:
+        return Server.from_refusal(e)

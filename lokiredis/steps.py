@@ -24,7 +24,7 @@ _SHORTEST_BLOCK = 0.001
 #: Agents that wait for the same due time ask within these seconds of each other, not all at once.
 _SPREAD = 0.02
 
-#: What one call is sent. The engine takes twice the dependencies, but 10,000 different ones keep it busy for some 60 ms,
+#: What one call is sent. The engine takes twice the dependencies, but 10,000 different ones keep it busy for 60 ms,
 #: and no call may take more than 50 (design rule 16).
 MOST_TASKS, MOST_DEPENDENCIES, MOST_BYTES = 1000, 5_000, 8 * 1024 * 1024
 

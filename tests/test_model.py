@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-from lokiredis import commands
+from lokiredis.commands import ending
 
 from .conftest import fake_backend
 from .model.driver import spread
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture(autouse=True)
 def known_spread(monkeypatch: pytest.MonkeyPatch) -> None:
     """The random numbers that calls bring along are the machine's."""
-    monkeypatch.setattr(commands, "random", SimpleNamespace(random=lambda: spread.value))
+    monkeypatch.setattr(ending, "random", SimpleNamespace(random=lambda: spread.value))
 
 
 @pytest.fixture

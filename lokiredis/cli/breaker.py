@@ -12,6 +12,7 @@ from .verb import Family, Verb
 
 if TYPE_CHECKING:
     from ..models import Breaker
+    from ..queue import Queue
 
 
 @click.group(
@@ -56,7 +57,7 @@ def reset(session: Session, /, type: str) -> None:
     """
     queue = session.queue()
     queue.reset_breaker(type)
-    _answer(session, {name: found for name, found in queue.breakers().items() if name == type}, f"{type} is closed.")
+    _answer_one(session, queue, type, "closed")
 
 
 @breaker.command(cls=Verb, examples="lokiredis breaker trip ops-devops")
@@ -69,7 +70,12 @@ def trip(session: Session, /, type: str) -> None:
     """
     queue = session.queue()
     queue.trip_breaker(type)
-    _answer(session, {name: found for name, found in queue.breakers().items() if name == type}, f"{type} is open.")
+    _answer_one(session, queue, type, "open")
+
+
+def _answer_one(session: Session, queue: Queue, type: str, state: str) -> None:
+    breakers = {name: found for name, found in queue.breakers().items() if name == type}
+    _answer(session, breakers, f"{type} is {state}.")
 
 
 def _answer(session: Session, breakers: dict[str, Breaker], line: str | None = None) -> None:

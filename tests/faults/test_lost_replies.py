@@ -31,7 +31,7 @@ _CLIENTS = ("sync", "async")
 @pytest.fixture(autouse=True)
 def _no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a client draws by chance is the same in each run; the ids of its requests: see _play."""
-    monkeypatch.setattr("lokiredis.commands.random.random", lambda: 0.5)
+    monkeypatch.setattr("lokiredis.commands.ending.random.random", lambda: 0.5)
 
 
 def _play(client: str, url: str, name: str, clock: Clock, steps: Sequence[Step], played: Played | None) -> Played:
@@ -56,7 +56,8 @@ class _Table:
         self.name = f"q-{uuid4().hex[:12]}"
         self.played = Played()
         numbers = itertools.count(1)
-        monkeypatch.setattr("lokiredis.commands.new_request", lambda: f"request-{next(numbers)}")
+        for module in ("lokiredis.commands", "lokiredis.commands.command"):
+            monkeypatch.setattr(f"{module}.new_request", lambda: f"request-{next(numbers)}")
 
     def play(self, steps: Sequence[Step], proxy: LossyProxy | None = None) -> None:
         url = proxy.url if proxy else self.server.url

@@ -465,8 +465,8 @@ def test_an_outage_in_the_middle_of_a_wait_is_survived(waiter: Caller, place: _P
 def test_a_refused_second_connection_does_not_spin(waiter: Caller, place: _Place) -> None:
     """A server that is full takes no connection to block on: the wait goes on by asking at a calm pace."""
     waiter.call(lambda q: q.claim("waiter", "build"))
-    most = place.redis.config_get("maxclients")["maxclients"]
-    place.redis.config_set("maxclients", place.redis.info("clients")["connected_clients"])
+    most = str(place.redis.config_get("maxclients")["maxclients"])
+    place.redis.config_set("maxclients", int(place.redis.info("clients")["connected_clients"]))
     try:
         before = place.scripts_run
         assert waiter.call(lambda q: q.claim("waiter", "build", wait=2)) == NoClaim("empty", None)

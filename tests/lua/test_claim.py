@@ -361,7 +361,7 @@ def test_a_claim_passes_on_that_a_task_falls_due_soon(clocked: ClockedQueue) -> 
 
 
 def test_a_short_lease_leaves_a_mark(clocked: ClockedQueue) -> None:
-    """Who waits asks again after half a minute; of a lease that ends before that he must be told, of a longer one not."""
+    """Who waits asks again after half a minute: of a lease that ends before that he is told, of a longer one not."""
     for id in ("short", "long"):
         add(clocked, id)
     somebody_waits(clocked)

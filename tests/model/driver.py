@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from lokiredis import commands, replies
-from lokiredis.commands import Command
+from lokiredis.commands import Command, claiming
 from lokiredis.errors import LokiRedisError
 from lokiredis.models import Claim, Enqueued, Failed, Finished, NoClaim, Outcome, Released
 
@@ -115,7 +115,7 @@ class Driver(RuleBasedStateMachine):
         self, agent: str, types: Sequence[str], limit: int, lease: float | None, again: bool = False
     ) -> list[Claim] | NoClaim:
         """A claim: the model says before who gets what."""
-        command = commands._claim(self.keys, agent, types, limit, lease, None, replies.claims)
+        command = claiming._claim(self.keys, agent, types, limit, lease, None, replies.claims)
         got = self.queue.run(command)
         self.granted(got, claim.claim(self.world, agent, types, limit, to_ms(lease)))
         if again:

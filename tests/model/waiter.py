@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from lokiredis import Queue, State, commands, replies
+from lokiredis import Queue, State, replies
+from lokiredis.commands import claiming
 from lokiredis.models import Finished, NoClaim
 from lokiredis.steps import LONGEST_BLOCK
 
@@ -68,7 +69,7 @@ def drain(queue: ClockedQueue, types: Sequence[str], agents: Sequence[str]) -> N
     """Lift everything, and work until nothing is left: every task ends, nothing is stuck."""
     _lift(queue, types, agents)
     for _ in range(200):
-        found: Any = queue.run(commands._claim(queue.keys, "drainer", types, 100, None, None, replies.claims))
+        found: Any = queue.run(claiming._claim(queue.keys, "drainer", types, 100, None, None, replies.claims))
         if not isinstance(found, NoClaim):
             done = [Finished(c, output=1) for c in found]
             outcomes = queue.exchange("drainer", types, finished=done, limit=0).outcomes

@@ -1,0 +1,58 @@
+"""Each operation as data: which script, which arguments, how to read the reply. Nothing here talks to Redis."""
+
+from .claiming import claim_many, claim_once, heartbeat, heartbeat_many
+from .command import ClaimLike, Command, new_request
+from .ending import complete, exchange, fail, rate_limited, release
+from .enqueueing import Names, as_new_task, document, enqueue, enqueue_batch, key_of
+from .operating import (
+    cancel,
+    configure,
+    discard_dead,
+    escalate_dead,
+    pause,
+    reset_breaker,
+    resolve_dead,
+    resume,
+    retry_dead,
+    slowdown,
+    trip_breaker,
+)
+from .reading import breakers, counts, get, list_, settings, stats
+
+__all__ = [
+    "ClaimLike",
+    "Command",
+    "Names",
+    "as_new_task",
+    "breakers",
+    "cancel",
+    "claim_many",
+    "claim_once",
+    "complete",
+    "configure",
+    "counts",
+    "discard_dead",
+    "document",
+    "enqueue",
+    "enqueue_batch",
+    "escalate_dead",
+    "exchange",
+    "fail",
+    "get",
+    "heartbeat",
+    "heartbeat_many",
+    "key_of",
+    "list_",
+    "new_request",
+    "pause",
+    "rate_limited",
+    "release",
+    "reset_breaker",
+    "resolve_dead",
+    "resume",
+    "retry_dead",
+    "settings",
+    "slowdown",
+    "stats",
+    "trip_breaker",
+]

@@ -1,0 +1,86 @@
+"""Claims and their heartbeats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from .. import arguments, replies
+from ..errors import LokiRedisError
+from ..keys import Keys
+from ..models import Claim, Heartbeat, NoClaim
+from .command import ClaimLike, Command, build, host_name, scoped_request
+
+T = TypeVar("T")
+
+
+def claim_once(
+    keys: Keys,
+    /,
+    agent: str,
+    types: str | Iterable[str],
+    *,
+    lease: float | None = None,
+    request: str | None = None,
+) -> Command[Claim | NoClaim]:
+    """One claim without waiting."""
+    return _claim(keys, agent, types, 1, lease, request, replies.one_claim)
+
+
+def claim_many(
+    keys: Keys,
+    /,
+    agent: str,
+    types: str | Iterable[str],
+    limit: int,
+    *,
+    lease: float | None = None,
+    request: str | None = None,
+) -> Command[list[Claim]]:
+    """Lease up to *limit* (1 to 1,000) of the best ready tasks to *agent*; an empty list when there are none.
+
+    A reply stops at 8 MiB of documents, so it may be shorter. ``lease`` is seconds, at most each task's timeout.
+    """
+    return _claim(keys, agent, types, limit, lease, request, replies.some_claims)
+
+
+def _claim(
+    keys: Keys,
+    agent: str,
+    types: str | Iterable[str],
+    limit: int,
+    lease: float | None,
+    request: str | None,
+    parse: Callable[[Any], T],
+) -> Command[T]:
+    return build(
+        "claim",
+        keys,
+        parse,
+        arguments.task_types(types),
+        agent=arguments.agent(agent),
+        host=host_name(),
+        request=scoped_request(request, "claim", agent),
+        limit=arguments.limit(limit),
+        lease=arguments.lease_ms(lease),
+    )
+
+
+def heartbeat(keys: Keys, /, claim: ClaimLike, *, checkpoint: Any = None, progress: Any = None) -> Command[Heartbeat]:
+    """Renew a claim by its lease; store a checkpoint (for the next claimant) or progress (for people), both JSON.
+
+    Returns Heartbeat(deadline, cancelled): after a cancel ``deadline`` is None and ``cancelled`` True.
+    Raises StaleClaim when the claim has ended otherwise, TaskNotFound, InvalidTask (more than 1 MiB).
+    """
+    words = [
+        *arguments.proof(claim),
+        arguments.optional_json(checkpoint, "checkpoint"),
+        arguments.optional_json(progress, "progress"),
+    ]
+    return build("heartbeat", keys, replies.one_heartbeat, words)
+
+
+def heartbeat_many(keys: Keys, /, claims: Iterable[ClaimLike]) -> Command[list[Heartbeat | LokiRedisError]]:
+    """Renew many claims in one call; each gets its Heartbeat, or the error that it would have raised."""
+    words = [word for proof in arguments.proofs(claims) for word in (*proof, "", "")]
+    return build("heartbeat", keys, replies.heartbeats, words)

@@ -1,0 +1,70 @@
+"""What a command is, and how one is built for a script."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from socket import gethostname
+from typing import Any, Generic, Protocol, TypeVar
+
+from .. import arguments
+from ..keys import Keys
+from ..scripts import Script, load
+
+T = TypeVar("T")
+
+
+class ClaimLike(Protocol):
+    """What an ending needs of a claim."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def token(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Command(Generic[T]):
+    """One call of one script. Sending it twice has the effect of sending it once (design rule 9)."""
+
+    script: Script
+    keys: Sequence[str]
+    argv: Sequence[Any]
+    parse: Callable[[Any], T]
+
+
+def build(name: str, keys: Keys, parse: Callable[[Any], T], rest: Iterable[Any] = (), **named: Any) -> Command[T]:
+    """The command of the script *name*: *named* are the arguments of its signature, *rest* what follows them."""
+    script = load(name)
+    argv = [keys.prefix if arg == "prefix" else named.pop(arg) for arg in script.argv]
+    if named:
+        raise TypeError(f"{name} has no argument {', '.join(named)}")
+    argv.extend(rest)
+    return Command(script, _key_names(keys, script), argv, parse)
+
+
+@cache
+def _key_names(keys: Keys, script: Script) -> tuple[str, ...]:
+    return tuple(keys.fixed(name) for name in script.keys)
+
+
+def new_request() -> str:
+    """A fresh request id: what a repeated call is recognised by."""
+    return secrets.token_urlsafe(9)
+
+
+def scoped_request(request: str | None, *scope: str) -> str:
+    """A request id; one that the caller chose counts for this operation (and agent) alone.
+
+    Without the scope a second agent that chose the same id would get the first one's claim.
+    """
+    return new_request() if request is None else ":".join([*scope, arguments.request(request)])
+
+
+@cache
+def host_name() -> str:
+    """This machine's name, as far as it goes into the ledger of attempts."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", gethostname())[:128]

@@ -1,0 +1,150 @@
+"""How a claim ends: complete, fail, release, a rate limit; and exchange, which ends many and claims anew."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .. import arguments, replies
+from ..errors import InvalidTask
+from ..keys import Keys
+from ..models import Exchange, Failed, Finished, Hold, Outcome, Released
+from .command import ClaimLike, Command, build, host_name, scoped_request
+
+
+def complete(
+    keys: Keys,
+    /,
+    claim: ClaimLike,
+    *,
+    output: Any = None,
+    decision_report: Mapping[str, Any] | None = None,
+    result: Mapping[str, Any] | None = None,
+) -> Command[Outcome]:
+    """End a claim with success; what depends on the task may go on.
+
+    Give ``output`` and ``decision_report``, or the whole ``result``. Raises DecisionReportMissing without a non-empty
+    report (design rule 14: the claim stays), StaleClaim, TaskNotFound, InvalidTask.
+    """
+    report, body = arguments.result(output, decision_report, result)
+    id, token = arguments.proof(claim)
+    return build("complete", keys, replies.outcome, id=id, token=token, report=report, body=body)
+
+
+def fail(keys: Keys, /, claim: ClaimLike, error: object, *, retry: bool = True) -> Command[Outcome]:
+    """End a claim with a charge: a retry after the backoff (design rule 10), or the dead-letter queue.
+
+    ``retry=False`` sends the task there at once. Raises StaleClaim, TaskNotFound.
+    """
+    id, token = arguments.proof(claim)
+    return build(
+        "fail",
+        keys,
+        replies.outcome,
+        id=id,
+        token=token,
+        text=arguments.text(error),
+        retry="retry" if arguments.flag(retry, "retry") else "final",
+        spread=random.random(),
+    )
+
+
+def release(keys: Keys, /, claim: ClaimLike, *, delay: float = 0, reason: str = "") -> Command[Outcome]:
+    """Hand a task back without a charge, to be claimed after ``delay`` seconds.
+
+    Raises StaleClaim, TaskNotFound, InvalidTask.
+    """
+    id, token = arguments.proof(claim)
+    return build(
+        "release",
+        keys,
+        replies.outcome,
+        id=id,
+        token=token,
+        delay=arguments.ms(delay, "delay"),
+        reason=arguments.text(reason),
+    )
+
+
+def rate_limited(
+    keys: Keys,
+    /,
+    claim: ClaimLike,
+    error: object,
+    *,
+    retry_after: float | None = None,
+    checkpoint: Any = None,
+    release: bool = False,
+    request: str | None = None,
+) -> Command[Hold]:
+    """Hold the claim's agent and slow the fleet down (design rule 15). Costs no attempt.
+
+    Without ``retry_after`` seconds they are read from *error*, else they back off. The claim is kept until the hold
+    ends, unless ``release`` is set or the wait is longer than the longest hold.
+    Raises StaleClaim, TaskNotFound, InvalidTask.
+    """
+    if retry_after is None:
+        from ..ratelimit import retry_after as read
+
+        retry_after = read(error)
+    id, token = arguments.proof(claim)
+    return build(
+        "rate_limited",
+        keys,
+        replies.hold,
+        id=id,
+        token=token,
+        request=scoped_request(request, "rate_limited"),
+        text=arguments.text(error),
+        wait="" if retry_after is None else arguments.wait_ms(retry_after, "retryAfter"),
+        spread=random.random(),
+        checkpoint=arguments.optional_json(checkpoint, "checkpoint"),
+        give="release" if arguments.flag(release, "release") else "",
+    )
+
+
+def exchange(
+    keys: Keys,
+    /,
+    agent: str,
+    types: str | Iterable[str],
+    *,
+    finished: Iterable[Finished | Failed | Released] = (),
+    limit: int = 1,
+    lease: float | None = None,
+    request: str | None = None,
+) -> Command[Exchange]:
+    """End many claims and take up to *limit* new ones in one round trip; 0 takes none.
+
+    Each ending gets its own Outcome or error. While the agent is held the endings count and no claim is given.
+    """
+    names = arguments.task_types(types)
+    if not isinstance(finished, Iterable):
+        raise InvalidTask("endings: Finished, Failed or Released", field="finished")
+    rest = [*names, *(word for ending in finished for word in _ending(ending))]
+    return build(
+        "exchange",
+        keys,
+        replies.exchange,
+        rest,
+        agent=arguments.agent(agent),
+        host=host_name(),
+        request=scoped_request(request, "exchange", agent),
+        limit=arguments.limit(limit, 0),
+        lease=arguments.lease_ms(lease),
+        count=len(names),
+    )
+
+
+def _ending(ending: Finished | Failed | Released) -> list[Any]:
+    if isinstance(ending, Finished):
+        report, body = arguments.result(ending.output, ending.decision_report, ending.result)
+        return ["complete", *arguments.proof(ending.claim), report, body, ""]
+    if isinstance(ending, Failed):
+        retry = "retry" if arguments.flag(ending.retry, "retry") else "final"
+        return ["fail", *arguments.proof(ending.claim), arguments.text(ending.error), retry, random.random()]
+    if isinstance(ending, Released):
+        words = arguments.ms(ending.delay, "delay"), arguments.text(ending.reason), ""
+        return ["release", *arguments.proof(ending.claim), *words]
+    raise InvalidTask("an ending is Finished, Failed or Released", field="finished")

@@ -1,0 +1,102 @@
+"""Tasks on their way in: what is stored of one, and the batches that are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .. import replies
+from ..canonical import default_key, digest, dumps
+from ..errors import InvalidTask
+from ..keys import Keys
+from ..models import Enqueued, NewTask, at_ms, to_ms
+from .command import Command, build, scoped_request
+
+
+def as_new_task(task: NewTask | Mapping[str, Any], index: int | None = None) -> NewTask:
+    """A task to enqueue from a model or a camelCase dict. Raises InvalidTask, naming *index*."""
+    if isinstance(task, NewTask):
+        return task
+    try:
+        if not isinstance(task, Mapping):
+            raise InvalidTask("a task is a JSON object")
+        return NewTask.from_json(task)
+    except InvalidTask as e:
+        e.index = index
+        raise
+
+
+def _document(task: NewTask, extra: Mapping[str, Any]) -> tuple[int, bytes]:
+    payload = dumps(task.payload, "payload")
+    key = task.idempotency_key
+    rest = dumps(extra if key is None else {"idempotencyKey": key, **extra}, "document")
+    return len(payload), b'{"payload":' + payload + (b"," + rest[1:] if rest != b"{}" else b"}")
+
+
+def document(task: NewTask) -> bytes:
+    """What is stored of a task besides its small fields: its payload, its own key and the user's fields, as JSON."""
+    return _document(task, task.model_extra or {})[1]
+
+
+#: Which ids the dependencies of a task are sent as.
+Names = Callable[[NewTask], Sequence[str]]
+
+
+def as_given(task: NewTask) -> Sequence[str]:
+    """The dependencies as the user named them."""
+    return task.dependencies
+
+
+def key_of(task: NewTask) -> str:
+    """The idempotency key: the task's own, else that of its content ("" for none).
+
+    Of the dependencies as they were given, whatever is sent: the same plan must have the same keys another time.
+    """
+    if task.idempotency_key is not None:
+        return task.idempotency_key
+    return default_key(task.type, task.payload, task.dependencies, task.model_extra or {})
+
+
+def _words(task: NewTask, index: int | None, names: Names = as_given) -> list[Any]:
+    extra: dict[str, Any] = dict(task.model_extra or {})
+    try:
+        payload, stored = _document(task, extra)
+    except InvalidTask as e:
+        e.index, e.id = index, task.id
+        raise
+    sent = names(task)
+    return [
+        task.id,
+        task.type,
+        task.priority,
+        to_ms(task.timeout),
+        task.max_retries,
+        to_ms(task.backoff_seconds),
+        "" if task.available_at is None else max(at_ms(task.available_at), 0),
+        "" if task.delay is None else to_ms(task.delay),
+        digest(key_of(task)),
+        payload,
+        stored,
+        len(sent),
+        *sent,
+    ]
+
+
+def enqueue_batch(
+    keys: Keys, /, tasks: Sequence[NewTask], request: str, *, names: Names = as_given, check: bool = False
+) -> Command[list[Enqueued]]:
+    """One atomic batch, at most 1,000 tasks. ``check`` stores nothing: it only raises what storing would."""
+    words = [word for i, task in enumerate(tasks) for word in _words(task, i, names)]
+    return build("enqueue", keys, replies.enqueued, words, request=request, mode="check" if check else "")
+
+
+def enqueue(keys: Keys, /, *, request: str | None = None, **fields: Any) -> Command[Enqueued]:
+    """Store one task. Keyword arguments are those of NewTask; others are kept with the task.
+
+    Returns Enqueued(id, created, state): when an equal task is waiting, running or done, that one with
+    ``created=False`` (design rule 12). Raises InvalidTask, TaskExists, UnknownDependency, DependencyCycle, QueueFull.
+    """
+    words = _words(NewTask(**fields), None)
+    return build(
+        "enqueue", keys, lambda reply: replies.enqueued(reply)[0], words, request=scoped_request(request), mode=""
+    )

@@ -1,0 +1,131 @@
+"""What an operator does: cancel, dead letters, pauses, slowdowns, breakers, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .. import arguments, replies
+from ..config import to_stored
+from ..keys import Keys
+from ..models import Cancelled, Outcome
+from .command import Command, build, scoped_request
+
+
+def cancel(keys: Keys, /, id: str, reason: str = "", *, request: str | None = None) -> Command[Cancelled]:
+    """Cancel a pending or running task and all that waits for it (design rule 13).
+
+    ``done`` is False while a long cascade goes on by itself. Raises TaskNotFound, InvalidState.
+    """
+    named = {"id": arguments.word(id, "id"), "reason": arguments.text(reason)}
+    return build("cancel", keys, replies.cancelled, request=scoped_request(request, "cancel"), **named)
+
+
+def retry_dead(
+    keys: Keys, /, id: str, *, delay: float = 0, force: bool = False, request: str | None = None
+) -> Command[Outcome]:
+    """Make a dead letter pending again, with no retries charged, after ``delay`` seconds.
+
+    Raises DuplicateTask when an equal task is waiting, running or done, unless ``force``; TaskNotFound, InvalidState.
+    """
+    return build(
+        "retry_dead",
+        keys,
+        replies.outcome,
+        request=scoped_request(request, "retry_dead"),
+        id=arguments.word(id, "id"),
+        delay=arguments.ms(delay, "delay"),
+        force="force" if arguments.flag(force, "force") else "",
+    )
+
+
+def resolve_dead(keys: Keys, /, id: str, result: Mapping[str, Any], *, request: str | None = None) -> Command[Outcome]:
+    """Complete a dead letter that a person has done; ``result`` needs a decisionReport as for complete.
+
+    Raises DecisionReportMissing, TaskNotFound, InvalidState, InvalidTask.
+    """
+    report, body = arguments.result(None, None, result)
+    named = {"id": arguments.word(id, "id"), "report": report, "body": body}
+    return build("resolve_dead", keys, replies.outcome, request=scoped_request(request, "resolve_dead"), **named)
+
+
+def discard_dead(keys: Keys, /, id: str, reason: str = "", *, request: str | None = None) -> Command[Cancelled]:
+    """Remove a dead letter for good; what waits for it is cancelled, and counted. Raises TaskNotFound, InvalidState."""
+    named = {"id": arguments.word(id, "id"), "reason": arguments.text(reason)}
+    return build("discard_dead", keys, replies.cancelled, request=scoped_request(request, "discard_dead"), **named)
+
+
+def escalate_dead(keys: Keys, /, id: str, note: str, *, request: str | None = None) -> Command[None]:
+    """Note on a dead letter that it needs a human decision. Raises TaskNotFound, InvalidState."""
+    named = {"id": arguments.word(id, "id"), "note": arguments.text(note)}
+    return build("escalate_dead", keys, _nothing, request=scoped_request(request, "escalate_dead"), **named)
+
+
+def pause(keys: Keys, /, type: str | None = None, *, request: str | None = None) -> Command[bool]:
+    """Stop handing out tasks, of one type or of the whole queue. True when that changed something."""
+    chosen = "" if type is None else arguments.task_type(type)
+    return build("pause", keys, _flag, request=scoped_request(request, "pause"), type=chosen)
+
+
+def resume(
+    keys: Keys, /, type: str | None = None, *, agent: str | None = None, request: str | None = None
+) -> Command[bool]:
+    """Undo a pause, of one type or of the whole queue; ``agent``: lift that agent's hold. True when there was one."""
+    return build(
+        "resume",
+        keys,
+        _flag,
+        request=scoped_request(request, "resume"),
+        type="" if type is None else arguments.task_type(type),
+        agent="" if agent is None else arguments.agent(agent),
+    )
+
+
+def slowdown(keys: Keys, /, wait: float, reason: str = "", *, request: str | None = None) -> Command[float]:
+    """No claims for ``wait`` seconds, for every agent; 0 lifts it.
+
+    Returns until when, in seconds since 1970; 0 when it was lifted.
+    """
+    return build(
+        "slowdown",
+        keys,
+        lambda reply: int(reply) / 1000,
+        request=scoped_request(request, "slowdown"),
+        wait=arguments.ms(wait, "wait"),
+        reason=arguments.text(reason),
+    )
+
+
+def reset_breaker(keys: Keys, /, type: str, *, request: str | None = None) -> Command[None]:
+    """Close the circuit breaker of a type and forget its failures and its probe."""
+    return build(
+        "reset_breaker",
+        keys,
+        _nothing,
+        request=scoped_request(request, "reset_breaker"),
+        type=arguments.task_type(type),
+    )
+
+
+def trip_breaker(keys: Keys, /, type: str, *, request: str | None = None) -> Command[None]:
+    """Open the circuit breaker of a type by hand; it is due again after halfOpenAfter."""
+    return build(
+        "trip_breaker", keys, _nothing, request=scoped_request(request, "trip_breaker"), type=arguments.task_type(type)
+    )
+
+
+def configure(keys: Keys, /, *, request: str | None = None, **settings: Any) -> Command[int]:
+    """Change settings (the fields of :class:`lokiredis.config.Settings`); None takes a default again.
+
+    Returns the new version of the settings. Raises InvalidTask, naming the setting.
+    """
+    words = [word for pair in to_stored(settings) for word in pair]
+    return build("configure", keys, int, words, request=scoped_request(request, "configure"))
+
+
+def _nothing(reply: Any) -> None:
+    return None
+
+
+def _flag(reply: Any) -> bool:
+    return bool(int(reply))
