@@ -15,6 +15,8 @@ _TYPE = re.compile(TYPE_PATTERN)
 _REQUEST = re.compile(r"[\x21-\x7e]{1,128}")
 _MOST_TYPES, _MOST_TASKS = 100, 1000
 _LARGEST_TOKEN = 2**53
+#: What the settings for payload, document, checkpoint and result may be at most.
+LARGEST_DOCUMENT = 8 * 1024 * 1024
 #: Scripts cut a text at 16 KiB: more need not be sent.
 _LONGEST_TEXT = 16384
 #: Longer than any duration that a script takes, and still exact as a double.
@@ -29,6 +31,8 @@ def word(value: object, field: str) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise InvalidTask("a lone surrogate", field=field) from None
+    if len(value) > LARGEST_DOCUMENT:
+        raise InvalidTask(f"at most {LARGEST_DOCUMENT:,} characters", field=field)
     return value
 
 
@@ -56,7 +60,7 @@ def limit(value: object, least: int = 1) -> int:
     """How many tasks at most."""
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _MOST_TASKS:
         raise InvalidTask(f"an integer from {least} to 1,000", field="limit")
-    return value
+    return int(value)  # redis-py takes no member of an IntEnum
 
 
 def flag(value: object, field: str) -> bool:
@@ -107,7 +111,7 @@ def proof(claim: Any) -> tuple[str, int]:
         raise InvalidTask("a claim has an id and a token", field="claim") from None
     if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token <= _LARGEST_TOKEN:
         raise InvalidTask("a token is a positive integer", field="token")
-    return word(id, "id"), token
+    return word(id, "id"), int(token)
 
 
 def proofs(claims: object) -> list[tuple[str, int]]:
@@ -142,9 +146,17 @@ def text(value: object) -> bytes:
     return said[:_LONGEST_TEXT].encode("utf-8", "backslashreplace")
 
 
+def sized(written: bytes, field: str) -> bytes:
+    """JSON that some setting may allow. Which size this queue allows only the script knows."""
+    if len(written) > LARGEST_DOCUMENT:
+        # Redis closes the connection on 512 MiB, which would pass for an outage.
+        raise InvalidTask(f"at most {LARGEST_DOCUMENT:,} bytes, whatever the settings", field=field)
+    return written
+
+
 def optional_json(value: object, field: str) -> bytes:
     """A checkpoint or the like as JSON; nothing for None."""
-    return b"" if value is None else dumps(value, field)
+    return b"" if value is None else sized(dumps(value, field), field)
 
 
 def result(
@@ -162,7 +174,9 @@ def result(
         if body.pop("status", "success") != "success":
             raise InvalidTask("complete takes only the status success: use fail", field="result.status")
     report = body.get("decisionReport")
-    written = dumps(body, "result")
-    # Only the names of its keys are sent: no script decodes a user's JSON.
-    keys = "\n" + "\n".join(report) + "\n" if isinstance(report, Mapping) and report else ""
+    written = sized(dumps(body, "result"), "result")
+    # Only the names of its keys are sent: no script decodes a user's JSON. One of several lines would pass for several
+    # keys, and no setting can ask for it.
+    lines = [key for key in report if "\n" not in key] if isinstance(report, Mapping) else []
+    keys = "\n" + "\n".join(lines) + "\n" if report and isinstance(report, Mapping) else ""
     return keys, written

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from .arguments import word
+from .arguments import LARGEST_DOCUMENT, word
 from .errors import InvalidTask
 from .models import TYPE_PATTERN, from_ms, to_ms
 
@@ -34,10 +34,10 @@ class Settings(BaseModel):
 
     breaker_defaults: BreakerSettings = BreakerSettings()
     breaker_overrides: dict[str, BreakerSettings | None] = Field(default_factory=dict)
-    payload_bytes: int = Field(_MIB, ge=1, le=8 * _MIB)
-    checkpoint_bytes: int = Field(_MIB, ge=1, le=8 * _MIB)
-    result_bytes: int = Field(_MIB, ge=1, le=8 * _MIB)
-    document_bytes: int = Field(2 * _MIB, ge=1, le=8 * _MIB)
+    payload_bytes: int = Field(_MIB, ge=1, le=LARGEST_DOCUMENT)
+    checkpoint_bytes: int = Field(_MIB, ge=1, le=LARGEST_DOCUMENT)
+    result_bytes: int = Field(_MIB, ge=1, le=LARGEST_DOCUMENT)
+    document_bytes: int = Field(2 * _MIB, ge=1, le=LARGEST_DOCUMENT)
     keep_seconds: float = Field(7 * 86400, ge=600, le=3650 * 86400, allow_inf_nan=False)
     keep_count: int = Field(100_000, ge=0, le=100_000_000)
     tombstone_seconds: float = Field(30 * 86400, ge=600, le=3650 * 86400, allow_inf_nan=False)

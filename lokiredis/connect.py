@@ -9,9 +9,11 @@ import redis
 import redis.asyncio as aioredis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from .errors import LokiRedisError
+from .url import check_url
 
 SyncRedis = Any
 AsyncRedis = Any
@@ -19,6 +21,8 @@ AsyncRedis = Any
 CONNECT_TIMEOUT, CALL_TIMEOUT = 5.0, 10.0
 #: On top of the time that a call blocks on the server: after that the connection is dead.
 _BLOCK_MARGIN = 10.0
+#: How long an interrupted call may take to hand back what it claimed: to connect, and for each reply.
+_SHORT = 2.0
 
 C = TypeVar("C")
 
@@ -33,15 +37,18 @@ def resolve(url: str | None) -> str:
     return ensure()
 
 
-def _options(retry: Any) -> dict[str, Any]:
+def _options(url: str, retry: Any) -> dict[str, Any]:
     # redis-py's own retry is off: ours knows which errors pass, and the scripts know a repeated call.
-    return {
+    options = {
         "socket_timeout": CALL_TIMEOUT,
         "socket_connect_timeout": CONNECT_TIMEOUT,
         "socket_keepalive": True,
         "health_check_interval": 0,
         "retry": retry,
     }
+    if url.startswith("unix://"):
+        del options["socket_keepalive"]
+    return options
 
 
 def _fake(url: str, kind: str) -> Any:
@@ -61,29 +68,49 @@ def connect(url: str) -> SyncRedis:
     """A redis-py client for ``redis://``, ``rediss://``, ``unix://`` or ``memory://``. Others: LokiRedisError."""
     if url.startswith("memory://"):
         return _fake(url, "FakeRedis")
-    try:
-        return redis.Redis.from_url(url, **_for_scheme(url, Retry(NoBackoff(), 0)))
-    except ValueError:
-        # The error's own text may quote a piece of the password.
-        raise LokiRedisError("not a Redis URL: redis://, rediss://, unix:// or memory://") from None
+    options = _options(url, Retry(NoBackoff(), 0))
+    if url.startswith("rediss://"):
+        options["connection_class"] = _TLSConnection
+    return _made(redis.Redis, url, options)
 
 
 def connect_async(url: str) -> AsyncRedis:
     """As :func:`connect`, for asyncio."""
     if url.startswith("memory://"):
         return _fake(url, "FakeAsyncRedis")
+    return _made(aioredis.Redis, url, _options(url, AsyncRetry(NoBackoff(), 0)))
+
+
+def _made(kind: Any, url: str, options: dict[str, Any]) -> Any:
+    check_url(url)
     try:
-        return aioredis.Redis.from_url(url, **_for_scheme(url, AsyncRetry(NoBackoff(), 0)))
-    except ValueError:
+        client = kind.from_url(url, **options)
+        pool = client.connection_pool
+        # Made, not connected: only there redis-py looks at most of the options, too late for a plain answer.
+        pool.connection_class(**pool.connection_kwargs)
+    except (ValueError, TypeError, RedisError):
         # The error's own text may quote a piece of the password.
-        raise LokiRedisError("not a Redis URL: redis://, rediss://, unix:// or memory://") from None
+        raise LokiRedisError("an option after the ? of the Redis URL has a value that it can't have") from None
+    return client
 
 
-def _for_scheme(url: str, retry: Any) -> dict[str, Any]:
-    options = _options(retry)
-    if url.startswith("unix://"):
-        del options["socket_keepalive"]
-    return options
+class _TLSConnection(redis.SSLConnection):
+    """Its handshake counts as connecting: redis-py gives it as long again as any reply."""
+
+    def _connect(self) -> Any:
+        usual, self.socket_timeout = self.socket_timeout, self.socket_connect_timeout
+        try:
+            made = super()._connect()  # type: ignore[no-untyped-call]
+        finally:
+            self.socket_timeout = usual
+        made.settimeout(usual)
+        return made
+
+
+def uses_tls(client: Any) -> bool:
+    """Whether *client* talks to its server over TLS; False when that can't be told."""
+    kind = getattr(getattr(client, "connection_pool", None), "connection_class", None)
+    return isinstance(kind, type) and issubclass(kind, (redis.SSLConnection, aioredis.SSLConnection))
 
 
 def blocking_twin(client: C, longest: float, key: str) -> C:
@@ -91,10 +118,33 @@ def blocking_twin(client: C, longest: float, key: str) -> C:
 
     In a cluster that server is the node which has *key*.
     """
+    return _twin(client, key, socket_timeout=longest + _BLOCK_MARGIN)
+
+
+def short_twin(client: C, key: str) -> C:
+    """As :func:`blocking_twin`, for calls that somebody waits for who wants to leave: a short one, once."""
+    return _twin(client, key, socket_timeout=_SHORT, socket_connect_timeout=_SHORT, retry=Retry(NoBackoff(), 0))
+
+
+def _twin(client: C, key: str, **changed: Any) -> C:
     kind, pool_kind, connection, options = _parts(client, key)
-    pool = pool_kind(connection_class=connection, **options | {"socket_timeout": longest + _BLOCK_MARGIN})
-    made: C = kind(connection_pool=pool)
+    made: C = kind(connection_pool=pool_kind(connection_class=connection, **options | changed))
     return made
+
+
+def drop_idle(client: SyncRedis) -> None:
+    """Close the connections that no thread uses: after an interruption the reply of a call may still come on one.
+
+    The next call would take it for its own.
+    """
+    nodes = [client]
+    if isinstance(client, redis.RedisCluster):
+        cluster: Any = client
+        nodes = [node.redis_connection for node in cluster.get_nodes() if node.redis_connection is not None]
+    for node in nodes:
+        node.connection_pool.disconnect(inuse_connections=False)
+        if node.connection is not None:
+            node.connection.disconnect()
 
 
 def _parts(client: Any, key: str) -> tuple[Any, Any, Any, dict[str, Any]]:

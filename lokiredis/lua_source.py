@@ -39,7 +39,7 @@ def expand(text: str, folder: Path, replaced: Mapping[str, str], seen: set[str] 
             return ""
         here = set(seen) if match[1] else seen
         here.add(path)
-        text = expand(replaced.get(path) or (folder / path).read_text(), folder, replaced, here)
+        text = expand(replaced.get(path) or (folder / path).read_text(encoding="utf-8"), folder, replaced, here)
         return re.sub(r"^(?=.)", match[1], text, flags=re.M)
 
     return _INCLUDE.sub(included, text)

@@ -136,6 +136,8 @@ class NewTask(BaseModel):
 
         Raises InvalidTask for a value that breaks a limit or a name that only the queue may set.
         """
+        if not isinstance(task, Mapping):
+            raise InvalidTask("a task is a JSON object")
         given = {k: v for k, v in task.items() if not (v is None and (k in cls.FIELDS or k in RESERVED))}
         if isinstance(given.get("availableAt"), str):
             given["availableAt"] = parse_time(given["availableAt"], "availableAt")
@@ -151,7 +153,10 @@ class NewTask(BaseModel):
     @field_validator("dependencies", mode="before")
     @classmethod
     def _as_tuple(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, (list, set, frozenset)) else value
+        # A set's order differs between processes, and the default idempotency key is made of the order.
+        if isinstance(value, (set, frozenset)):
+            return tuple(sorted(value, key=str))
+        return tuple(value) if isinstance(value, list) else value
 
     @field_validator("type", "id", "timeout", "backoff_seconds", "priority", "max_retries", mode="before")
     @classmethod

@@ -10,6 +10,7 @@ from redis.exceptions import (
     AuthorizationError,
     BusyLoadingError,
     ConnectionError,
+    InvalidResponse,
     MaxConnectionsError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -25,17 +26,20 @@ RETRYABLE = (ConnectionError, TimeoutError, OSError)
 _PASSING = ("BUSY ", "LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "NOREPLICAS ")
 # Redis 6.2 puts the words of its own around what a command inside a script was refused with.
 _PASSING_IN_SCRIPT = re.compile(r"@user_script: ?\d+: -(?:READONLY|NOREPLICAS|CLUSTERDOWN) ")
+_HOPELESS_TLS = re.compile(r"CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER")
 _HOPELESS = (AuthenticationError, AuthorizationError, MaxConnectionsError)
 
 
 class _Translate:
     """Redis's errors as ours."""
 
-    def __call__(self, error: BaseException) -> LokiRedisError:
-        """The error of our tree that says the same."""
+    def __call__(self, error: BaseException, *, tls: bool = False) -> LokiRedisError:
+        """The error of our tree that says the same. *tls*: the connection was to be one over TLS."""
         text = str(error)
+        if isinstance(error, InvalidResponse):
+            return QueueUnavailable("Redis cannot be reached: what answers there is no Redis server")
         if self.is_outage(error) or isinstance(error, (ConnectionError, TimeoutError, OSError)):
-            return unavailable(error)
+            return unavailable(error, tls=tls)
         code, _, rest = text.partition(" ")
         known = from_reply(code, rest)
         if known is not None:
@@ -49,7 +53,7 @@ class _Translate:
 
     def is_outage(self, error: BaseException) -> bool:
         """May the same call succeed a little later?"""
-        if isinstance(error, _HOPELESS):
+        if isinstance(error, _HOPELESS) or _HOPELESS_TLS.search(str(error)):
             return False
         if isinstance(error, (BusyLoadingError, ReadOnlyError, *RETRYABLE)):
             return True
@@ -62,10 +66,12 @@ class _Translate:
 translate = _Translate()
 
 
-def unavailable(error: BaseException) -> QueueUnavailable:
+def unavailable(error: BaseException, *, tls: bool = False) -> QueueUnavailable:
     """One line, without the password that a URL in the text may hold."""
+    # A server without TLS just waits for the end of what it takes for a command: nothing else would tell what is wrong.
+    how = " over TLS (rediss://)" if tls else ""
     text = re.sub(r"(//[^/@\s:]*:)[^@\s]*@", r"\1***@", str(error)).splitlines()
-    return QueueUnavailable(f"Redis cannot be reached: {text[0] if text else type(error).__name__}")
+    return QueueUnavailable(f"Redis cannot be reached{how}: {text[0] if text else type(error).__name__}")
 
 
 def _again(error: BaseException) -> bool:

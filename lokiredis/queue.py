@@ -12,15 +12,25 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from redis.exceptions import MovedError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import MovedError, NoScriptError, RedisError
 
 from . import commands, replies, steps
 from .commands import Command
-from .connect import AsyncRedis, SyncRedis, blocking_twin, connect, connect_async, resolve
+from .connect import (
+    AsyncRedis,
+    SyncRedis,
+    blocking_twin,
+    connect,
+    connect_async,
+    drop_idle,
+    resolve,
+    short_twin,
+    uses_tls,
+)
 from .errors import LokiRedisError
 from .keys import Keys
 from .models import Claim, Enqueued, NewTask, NoClaim, Signal
-from .outages import RETRYABLE, async_retries, retries, translate, unavailable
+from .outages import RETRYABLE, async_retries, retries, translate
 from .scripts import NAMES, Script, load
 from .server import Server, read_server, read_server_async
 
@@ -33,9 +43,10 @@ P = ParamSpec("P")
 #: How long a call is repeated while Redis is away, in seconds, before QueueUnavailable.
 RETRY_FOR = 20.0
 
-
 #: After a refused connection, in seconds.
 REFUSED_PAUSE = (0.2, 1.0)
+
+_NUMBERS = frozenset((int, float))
 
 
 @dataclass
@@ -43,6 +54,8 @@ class _Progress:
     """Whether a call is under way, which must not be cut off: nobody would know what it did."""
 
     sending: bool = False
+    #: The call that was sent last, unless its answer gave nothing out.
+    command: Command[Any] | None = None
 
 
 def _signature(method: Callable[..., Any], build: Callable[..., Any]) -> None:
@@ -77,14 +90,20 @@ class _Client:
         self.keys = Keys(name)
         self.name = name
         self.retry_for = retry_for
+        self.redis: Any = None
         self._server: Server | None = None
+
+    def _translated(self, error: BaseException) -> LokiRedisError:
+        """The error of our tree that says the same."""
+        return translate(error, tls=uses_tls(self.redis))
 
     def _prepare(self, script: Script) -> Script:
         """A place for tests to put their own clock."""
         return script
 
     def _argv(self, command: Command[Any]) -> builtins.list[Any]:
-        return [*command.keys, *command.argv]
+        # No numbers: hiredis ends the process when a signal such as Ctrl-C comes while it writes one as text.
+        return [*command.keys, *(str(word) if type(word) in _NUMBERS else word for word in command.argv)]
 
 
 class Queue(_Client):
@@ -122,46 +141,88 @@ class Queue(_Client):
         self.close()
 
     def run(self, command: Command[T]) -> T:
-        """Send a command, again while Redis is away, and read its reply."""
+        """Send a command, again while Redis is away, and read its reply. Interrupted, it hands back what it claimed."""
+        try:
+            return self._answer(command)
+        except Exception:
+            raise
+        except BaseException:
+            self._give_up(command)
+            raise
+
+    def _answer(self, command: Command[T]) -> T:
         try:
             return command.parse(self._send(command))
-        except RETRYABLE as e:
+        except (RedisError, OSError) as e:
             if not translate.is_outage(e):
-                raise translate(e) from None
-        except ResponseError as e:
-            if not translate.is_outage(e):
-                raise translate(e) from None
+                raise self._translated(e) from None
         try:
             for attempt in retries(self.retry_for):
                 with attempt:
                     return command.parse(self._send(command))
         except (RedisError, OSError) as e:
-            raise unavailable(e) if translate.is_outage(e) else translate(e) from e
+            raise self._translated(e) from e
         raise AssertionError("tenacity ended without a result")
 
     def _send(self, command: Command[Any]) -> Any:
+        return self._send_to(self.redis, command)
+
+    def _send_to(self, redis: SyncRedis, command: Command[Any]) -> Any:
         if self._server is None:
-            self._server = read_server(self.redis)
+            self._server = read_server(redis)
         loaded = self._prepare(command.script).for_server(self._server.version)
         words = self._argv(command)
         try:
-            return self.redis.evalsha(loaded.sha, len(command.keys), *words)
+            return redis.evalsha(loaded.sha, str(len(command.keys)), *words)
         except NoScriptError:
             # The server may be another one now, after a failover to an older or newer version.
-            self._server = read_server(self.redis)
+            self._server = read_server(redis)
             loaded = self._prepare(command.script).for_server(self._server.version)
-            return self.redis.eval(loaded.source, len(command.keys), *words)
+            return redis.eval(loaded.source, str(len(command.keys)), *words)
+
+    def _give_up(self, command: Command[Any] | None) -> None:
+        """After Ctrl-C: hand back what *command* claimed, for its caller does not know of it.
+
+        Whether it had come through or not, the same request has the same answer (design rule 9). One try, on a new
+        connection: when that fails, the tasks come back with the end of their leases. A second Ctrl-C ends it.
+        """
+        drop_idle(self.redis)
+        if self._blocking is not None:
+            drop_idle(self._blocking)
+        if command is None or command.undo is None or self._server is None:
+            return
+        try:
+            twin = short_twin(self.redis, command.keys[0])
+            try:
+                undo = command.undo(command.parse(self._send_to(twin, command)))
+                if undo is not None:
+                    self._send_to(twin, undo)
+            finally:
+                twin.connection_pool.disconnect()
+        except (RedisError, OSError, LokiRedisError):
+            pass
 
     def _drive(self, todo: steps.Steps[T]) -> T:
+        progress = _Progress()
+        try:
+            return self._carry_out(todo, progress)
+        except Exception:
+            raise
+        except BaseException:
+            self._give_up(progress.command)
+            raise
+
+    def _carry_out(self, todo: steps.Steps[T], progress: _Progress) -> T:
         answer: Any = None
         raised: LokiRedisError | None = None
         try:
             while True:
                 step = todo.throw(raised) if raised else todo.send(answer)
                 answer, raised = None, None
+                progress.command = step if isinstance(step, Command) else None
                 if isinstance(step, Command):
                     try:
-                        answer = self.run(step)
+                        answer = self._answer(step)
                     except LokiRedisError as e:
                         raised = e
                 elif isinstance(step, steps.Sleep):
@@ -175,12 +236,12 @@ class Queue(_Client):
         if self._blocking is None:
             self._blocking = blocking_twin(self.redis, steps.LONGEST_BLOCK, step.marks[0])
         try:
-            self._blocking.bzpopmin(list(step.marks), timeout=step.seconds)
+            self._blocking.bzpopmin(list(step.marks), timeout=str(step.seconds))
         except MovedError:
             self._blocking = None  # the queue is on another node of the cluster now
-        except (*RETRYABLE, ResponseError) as e:
+        except (RedisError, OSError) as e:
             if not translate.is_outage(e):
-                raise translate(e) from None
+                raise self._translated(e) from None
             # The next claim meets the same outage, or none when only this connection is refused: then it must not spin.
             time.sleep(min(step.seconds, random.uniform(*REFUSED_PAUSE)))
 
@@ -241,7 +302,7 @@ class Queue(_Client):
             for name in NAMES:
                 self.redis.script_load(load(name).for_server(self._server.version).source)
         except RedisError as e:
-            raise unavailable(e) if translate.is_outage(e) else translate(e) from None
+            raise self._translated(e) from None
 
     enqueue = _sync(commands.enqueue)
     claim_many = _sync(commands.claim_many)
@@ -272,13 +333,17 @@ class Queue(_Client):
 
 
 class AsyncQueue(_Client):
-    """One queue, for asyncio: the methods of :class:`Queue`, awaited. Close it, or use ``async with``."""
+    """One queue, for asyncio: the methods of :class:`Queue`, awaited. Close it, or use ``async with``.
+
+    It belongs to the event loop that it is first used in.
+    """
 
     def __init__(self, redis_client: AsyncRedis, name: str = "default", *, retry_for: float = RETRY_FOR) -> None:
         super().__init__(name, retry_for)
         self.redis = redis_client
         self._blocking: AsyncRedis | None = None
         self._owned = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @classmethod
     def from_url(cls, url: str | None = None, name: str = "default", *, retry_for: float = RETRY_FOR) -> Self:
@@ -287,13 +352,23 @@ class AsyncQueue(_Client):
         made._owned = True
         return made
 
+    def _stay_in_loop(self) -> None:
+        """Connections work only in the event loop that they were made in: asyncio says that in its own words."""
+        here = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = here
+        if self._loop is not here:
+            raise LokiRedisError("an AsyncQueue belongs to one event loop: make one of its own in each asyncio.run()")
+
     async def close(self) -> None:
         """Close the connections that this object made."""
+        self._stay_in_loop()
         if self._blocking is not None:
             await self._blocking.aclose(close_connection_pool=True)
             self._blocking = None
         if self._owned:
             await self.redis.aclose()
+            self._loop = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -303,20 +378,18 @@ class AsyncQueue(_Client):
 
     async def run(self, command: Command[T]) -> T:
         """Send a command, again while Redis is away, and read its reply."""
+        self._stay_in_loop()
         try:
             return command.parse(await self._send(command))
-        except RETRYABLE as e:
+        except (RedisError, OSError) as e:
             if not translate.is_outage(e):
-                raise translate(e) from None
-        except ResponseError as e:
-            if not translate.is_outage(e):
-                raise translate(e) from None
+                raise self._translated(e) from None
         try:
             async for attempt in async_retries(self.retry_for):
                 with attempt:
                     return command.parse(await self._send(command))
         except (RedisError, OSError) as e:
-            raise unavailable(e) if translate.is_outage(e) else translate(e) from e
+            raise self._translated(e) from e
         raise AssertionError("tenacity ended without a result")
 
     async def _send(self, command: Command[Any]) -> Any:
@@ -325,11 +398,11 @@ class AsyncQueue(_Client):
         loaded = self._prepare(command.script).for_server(self._server.version)
         words = self._argv(command)
         try:
-            return await self.redis.evalsha(loaded.sha, len(command.keys), *words)
+            return await self.redis.evalsha(loaded.sha, str(len(command.keys)), *words)
         except NoScriptError:
             self._server = await read_server_async(self.redis)
             loaded = self._prepare(command.script).for_server(self._server.version)
-            return await self.redis.eval(loaded.source, len(command.keys), *words)
+            return await self.redis.eval(loaded.source, str(len(command.keys)), *words)
 
     async def _drive(self, todo: steps.Steps[T], progress: _Progress | None = None) -> T:
         progress = progress or _Progress()
@@ -358,12 +431,12 @@ class AsyncQueue(_Client):
         if self._blocking is None:
             self._blocking = blocking_twin(self.redis, steps.LONGEST_BLOCK, step.marks[0])
         try:
-            await self._blocking.bzpopmin(list(step.marks), timeout=step.seconds)
+            await self._blocking.bzpopmin(list(step.marks), timeout=str(step.seconds))
         except MovedError:
             self._blocking = None
-        except (*RETRYABLE, ResponseError) as e:
+        except (RedisError, OSError) as e:
             if not translate.is_outage(e):
-                raise translate(e) from None
+                raise self._translated(e) from None
             await asyncio.sleep(min(step.seconds, random.uniform(*REFUSED_PAUSE)))
 
     async def claim(
@@ -410,6 +483,7 @@ class AsyncQueue(_Client):
 
     async def listen(self, *, timeout: float | None = None) -> AsyncIterator[Signal]:
         """As :meth:`Queue.listen`: ``async for signal in queue.listen()``."""
+        self._stay_in_loop()
         await self.redis.initialize()  # a cluster client knows its nodes only then
         twin = blocking_twin(self.redis, steps.LONGEST_BLOCK, self.keys.signals)
         ends = None if timeout is None else time.monotonic() + timeout
@@ -429,12 +503,13 @@ class AsyncQueue(_Client):
 
     async def load_scripts(self) -> None:
         """As :meth:`Queue.load_scripts`."""
+        self._stay_in_loop()
         try:
             self._server = await read_server_async(self.redis)
             for name in NAMES:
                 await self.redis.script_load(load(name).for_server(self._server.version).source)
         except RedisError as e:
-            raise unavailable(e) if translate.is_outage(e) else translate(e) from None
+            raise self._translated(e) from None
 
     enqueue = _async(commands.enqueue)
     claim_many = _async(commands.claim_many)

@@ -68,7 +68,7 @@ def load(name: str) -> Script:
 
 def read(name: str, replaced: Mapping[str, str]) -> Script:
     """As :func:`load`, with other texts for some included files (tests put their own clock there)."""
-    text = (LUA / f"{name}.lua").read_text()
+    text = (LUA / f"{name}.lua").read_text(encoding="utf-8")
     keys = _names(text, "KEYS")
     return Script(name, fold(expand(text, LUA, replaced), keys), keys, _names(text, "ARGV"))
 

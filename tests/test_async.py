@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lokiredis import AsyncQueue, Claim, Failed, Finished, InvalidTask, NoClaim, Queue, Released, StaleClaim, State
+from lokiredis import (
+    AsyncQueue,
+    Claim,
+    Failed,
+    Finished,
+    InvalidTask,
+    LokiRedisError,
+    NoClaim,
+    Queue,
+    Released,
+    StaleClaim,
+    State,
+)
 
 from .lua.moves import REPORT
 from .servers import Backend
@@ -160,6 +172,38 @@ def test_eight_threads(backend: Backend, queue_name: str) -> None:
     queue.close()
     assert sorted(finished) == sorted(f"x{i}" for i in range(200))
     assert queue.counts()["completed"] == 200
+
+
+def test_one_queue_belongs_to_one_event_loop(backend: Backend, queue_name: str) -> None:
+    """In a second asyncio.run each call says so in our words; a new AsyncQueue is all that it takes."""
+    client = backend.async_client()
+    queue = AsyncQueue(client, queue_name)
+
+    async def enqueue() -> None:
+        await queue.enqueue(type="a", id="x")
+
+    asyncio.run(enqueue())
+
+    async def listen() -> None:
+        async for _ in queue.listen(timeout=0.1):
+            pass
+
+    for call in (queue.counts, lambda: queue.claim("me", "a"), queue.load_scripts, queue.close, listen):
+
+        async def made(call: Callable[[], Awaitable[object]] = call) -> None:
+            await call()
+
+        with pytest.raises(LokiRedisError, match="one event loop"):
+            asyncio.run(made())
+
+    async def anew() -> Claim | NoClaim:
+        fresh = backend.async_client()
+        async with AsyncQueue(fresh, queue_name) as other:
+            found = await other.claim("me", "a")
+        await fresh.aclose()
+        return found
+
+    assert asyncio.run(anew())
 
 
 async def test_memory_is_shared(queue_name: str) -> None:

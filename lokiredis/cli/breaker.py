@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .session import Session, console, pass_session
-from .text import clock, safe
+from .limits import task_type
+from .session import Session, pass_session, print_table
+from .text import clock, plural, safe
 from .verb import Family, Verb
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def list_breakers(session: Session, /) -> None:
 
 
 @breaker.command(cls=Verb, examples="lokiredis breaker reset eng-backend")
-@click.argument("type")
+@click.argument("type", type=task_type)
 @pass_session
 def reset(session: Session, /, type: str) -> None:
     """Close a breaker and forget its failures: the cause is gone.
@@ -61,7 +62,7 @@ def reset(session: Session, /, type: str) -> None:
 
 
 @breaker.command(cls=Verb, examples="lokiredis breaker trip ops-devops")
-@click.argument("type")
+@click.argument("type", type=task_type)
 @pass_session
 def trip(session: Session, /, type: str) -> None:
     """Open a breaker by hand: no task of this type for now.
@@ -91,7 +92,13 @@ def _tell(breakers: dict[str, Breaker]) -> None:
     from rich.text import Text
 
     table = Table("type", "state", "failures", "last failure", "opened", "half-open", box=None, pad_edge=False)
+    lines = []
     for type, found in sorted(breakers.items()):
-        times = (found.last_failure, found.opened_at, found.half_open_at)
-        table.add_row(Text(safe(type)), found.state, str(found.failures), *(clock(when) for when in times))
-    console().print(table)
+        times = [clock(when) for when in (found.last_failure, found.opened_at, found.half_open_at)]
+        table.add_row(Text(safe(type)), found.state, str(found.failures), *times)
+        last, opened, half_open = times
+        told = (
+            f"{found.state}, {plural(found.failures, 'failure')}, last {last}, opened {opened}, half-open {half_open}"
+        )
+        lines.append(f"{safe(type)}: {told}")
+    print_table(table, lines)

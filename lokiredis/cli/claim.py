@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
+from errno import EBADF
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .params import FOREVER, duration, duration_or_forever
+from ..errors import LokiRedisError
+from .limits import agent_name, request_id, some_types, task_type
+from .params import FOREVER, duration_or_forever, lease_time
 from .session import Session, pass_session
 from .text import clock, iso, pretty, safe, span
+from .unwinding import unwinding
 from .verb import Verb
 
 if TYPE_CHECKING:
@@ -54,6 +59,7 @@ class Wish:
 )
 @click.option(
     "--agent",
+    type=agent_name,
     required=True,
     envvar="LOKIREDIS_AGENT",
     show_envvar=True,
@@ -62,7 +68,9 @@ class Wish:
 )
 @click.option(
     "--type",
+    type=task_type,
     multiple=True,
+    callback=some_types,
     required=True,
     metavar="TYPE",
     help="A task type that the agent can do; may be repeated.",
@@ -70,7 +78,7 @@ class Wish:
 @click.option("--limit", type=click.IntRange(1, 1000), metavar="N", help="Take up to N tasks, and answer with a list.")
 @click.option(
     "--lease",
-    type=duration,
+    type=lease_time,
     metavar="DURATION",
     help="How long the claim holds without a heartbeat.  [default: the task's timeout]",
 )
@@ -82,7 +90,10 @@ class Wish:
     help="Wait so long for work, or 'forever'; the server wakes the agent.",
 )
 @click.option(
-    "--request", metavar="ID", help="Repeating a claim with the same id gives the same answer for 10 minutes."
+    "--request",
+    type=request_id,
+    metavar="ID",
+    help="Repeating a claim with the same id gives the same answer for 10 minutes.",
 )
 @pass_session
 def claim(
@@ -105,43 +116,59 @@ def claim(
     why. The exit code is then 3 (empty, blocked, delayed) or 4 (paused, slowdown, held, breaker); "retryAfter" is
     the seconds after which time alone can change that, null when it can't.
     """
+    if not session.heard:
+        raise OSError(EBADF, "standard output is closed, so nobody would learn the token")
     queue = session.queue(patient=wait > _PATIENT_FROM)
     wish = Wish(agent, type, lease, None if wait == FOREVER else wait, request)
-    claims, refusal = _claim_one(queue, wish, request) if limit is None else _claim_some(queue, wish, limit)
+    found: list[Claim | NoClaim] = []
+    with unwinding():
+        try:
+            _take(queue, wish, limit, found)
+            _answer(session, found, listed=limit is not None)
+        except BaseException:
+            # Nobody has seen the tokens: without this the tasks would sit there until their leases end.
+            _hand_back(session, queue, agent, [one for one in found if one])
+            raise
+    for refusal in found:
+        if not refusal:
+            raise click.exceptions.Exit(HELD_BACK if refusal.reason in _HELD_BACK else NOTHING)
+
+
+def _take(queue: Queue, wish: Wish, limit: int | None, found: list[Claim | NoClaim]) -> None:
+    """Claim into *found*, in one step with each answer: whatever interrupts in between, the claims are there.
+
+    Every try has the same request, for only one that gives a claim is remembered: repeated, the whole gives the same.
+    """
+    agent, types, lease = wish.agent, list(wish.types), wish.lease
+    if limit is not None:
+        found += queue.claim_many(agent, types, limit, lease=lease, request=wish.request)
+        if found:
+            return
+    # Only a claim of one can wait, and says why there is nothing.
+    found.append(queue.claim(agent, types, lease=lease, wait=wish.wait, request=wish.request))
+    if limit is not None and limit > 1 and found[0] and wish.request is None:
+        # What is in hand already is worth more than an error.
+        with suppress(LokiRedisError):
+            found += queue.claim_many(agent, types, limit - 1, lease=lease)
+
+
+def _hand_back(session: Session, queue: Queue, agent: str, claims: list[Claim]) -> None:
+    """Release claims whose tokens nobody knows. It must not hide what went wrong before."""
+    from ..models import Released
+
+    if not claims:
+        return
     try:
-        _answer(session, claims, refusal, listed=limit is not None)
-    except OSError:
-        # Nobody has seen the tokens: without this the tasks would sit there until their leases end.
-        for lost in claims:
-            queue.release(lost, reason="the claim could not be printed")
-        raise
-    if refusal is not None:
-        raise click.exceptions.Exit(HELD_BACK if refusal.reason in _HELD_BACK else NOTHING)
+        released = [Released(one, reason="the claim could not be printed") for one in claims]
+        queue.exchange(agent, [], finished=released, limit=0)
+    except LokiRedisError as e:
+        names = ", ".join(one.id for one in claims[:5]) + (" …" if len(claims) > 5 else "")
+        session.warnings.append(f"{names} could not be handed back, and stays claimed until its lease ends: {e}")
 
 
-def _claim_one(queue: Queue, wish: Wish, request: str | None) -> tuple[list[Claim], NoClaim | None]:
-    from ..models import NoClaim
-
-    got = queue.claim(wish.agent, list(wish.types), lease=wish.lease, wait=wish.wait, request=request)
-    return ([], got) if isinstance(got, NoClaim) else ([got], None)
-
-
-def _claim_some(queue: Queue, wish: Wish, limit: int) -> tuple[list[Claim], NoClaim | None]:
-    """Up to *limit* claims. Only a claim of one says why nothing is there, and can wait for it."""
-
-    def some(count: int, request: str | None) -> list[Claim]:
-        return queue.claim_many(wish.agent, list(wish.types), count, lease=wish.lease, request=request)
-
-    # One request id is one call, so each further call gets one that follows from it.
-    second, third = (f"{wish.request}.2", f"{wish.request}.3") if wish.request else (None, None)
-    claims = some(limit, wish.request)
-    if claims:
-        return claims, None
-    one, refusal = _claim_one(queue, wish, second)
-    return one + (some(limit - 1, third) if one and limit > 1 else []), refusal
-
-
-def _answer(session: Session, claims: list[Claim], refusal: NoClaim | None, *, listed: bool) -> None:
+def _answer(session: Session, found: list[Claim | NoClaim], *, listed: bool) -> None:
+    claims = [one for one in found if one]
+    refusal = next((one for one in found if not one), None)
     shown = [_shown(one) for one in claims]
     data: dict[str, Any] = {"claims": shown} if listed else {"claim": shown[0] if shown else None}
     # NoClaim is falsy, so "refusal and …" would not do.

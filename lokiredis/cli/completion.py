@@ -10,7 +10,7 @@ from .verb import Verb
 
 @click.command(
     cls=Verb,
-    reaches=False,
+    apart="a completion script is for every queue",
     examples="""
         echo 'eval "$(lokiredis completion bash)"' >> ~/.bashrc
         echo 'eval "$(lokiredis completion zsh)"' >> ~/.zshrc

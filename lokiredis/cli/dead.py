@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from .endings import answer_ending
-from .params import duration
+from .limits import request_id, task_type
+from .params import delay_time, plain_text
 from .report import result_from, takes_result
 from .session import Session, pass_session
 from .show import answer_task
@@ -14,7 +15,7 @@ from .text import plural, safe
 from .verb import Family, Verb
 
 _REQUEST = click.option(
-    "--request", metavar="ID", help="Repeating with the same id gives the same answer for 10 minutes."
+    "--request", type=request_id, metavar="ID", help="Repeating with the same id gives the same answer for 10 minutes."
 )
 
 
@@ -42,7 +43,7 @@ def dead() -> None:
         lokiredis dead list --type ops-devops --json
     """,
 )
-@click.option("--type", metavar="TYPE", help="Only tasks of this type.")
+@click.option("--type", type=task_type, metavar="TYPE", help="Only tasks of this type.")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="At most so many."
 )
@@ -81,7 +82,7 @@ def show(session: Session, /, id: str) -> None:
     """,
 )
 @click.argument("id")
-@click.option("--delay", type=duration, default=0, metavar="DURATION", help="Not before this time has passed.")
+@click.option("--delay", type=delay_time, default=0, metavar="DURATION", help="Not before this time has passed.")
 @click.option("--force", is_flag=True, help="Also when an equal task is waiting, running or done.")
 @_REQUEST
 @pass_session
@@ -118,7 +119,7 @@ def resolve(session: Session, /, id: str, request: str | None, **options: str | 
 
 @dead.command(cls=Verb, examples="lokiredis dead discard deploy-001 --reason 'there is no such service any more'")
 @click.argument("id")
-@click.option("--reason", required=True, metavar="TEXT", help="Why.")
+@click.option("--reason", type=plain_text, required=True, metavar="TEXT", help="Why.")
 @_REQUEST
 @pass_session
 def discard(session: Session, /, id: str, reason: str, request: str | None) -> None:
@@ -134,7 +135,7 @@ def discard(session: Session, /, id: str, reason: str, request: str | None) -> N
 
 @dead.command(cls=Verb, examples="lokiredis dead escalate deploy-001 --note 'needs the key of the registry'")
 @click.argument("id")
-@click.option("--note", required=True, metavar="TEXT", help="What has to be decided, and by whom.")
+@click.option("--note", type=plain_text, required=True, metavar="TEXT", help="What has to be decided, and by whom.")
 @pass_session
 def escalate(session: Session, /, id: str, note: str) -> None:
     """Mark a dead letter for somebody else's decision. It stays where it is.

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
 from .session import Session, console, pass_session
+from .text import safe
 from .verb import Verb
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Verb,
-    reaches=False,
+    apart="the demo uses the embedded server, and a queue of its own",
     examples="""
         lokiredis demo
         lokiredis demo --dir /tmp/todo-app
@@ -44,18 +44,10 @@ def demo(session: Session, /, dir: Path | None) -> None:
 
     JSON: {"ok", "queue", "folder", "seconds", "counts", "expectations", "commands"}.
     """
-    _refuse_globals()
     summary = _run(session, Path(os.path.abspath(dir or ".")), own=dir is not None)
     session.answer(summary.to_json(), lambda: _tell(summary))
     if summary.missing:
         raise click.exceptions.Exit(1)
-
-
-def _refuse_globals() -> None:
-    root = click.get_current_context().find_root()
-    for name in ("url", "queue"):
-        if root.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--{name}: the demo uses the embedded server, and a queue of its own")
 
 
 def _run(session: Session, folder: Path, *, own: bool) -> Summary:
@@ -82,4 +74,5 @@ def _tell(summary: Summary) -> None:
     tell(console(), summary)
     if summary.missing:
         names = "; ".join(finding.what for finding in summary.missing)
-        click.echo(f"Error: not as expected: {names}. The agents' own words: {summary.folder / 'logs'}", err=True)
+        words = safe(summary.folder / "logs")
+        click.echo(f"Error: not as expected: {names}. The agents' own words: {words}", err=True)

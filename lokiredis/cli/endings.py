@@ -8,7 +8,7 @@ import click
 
 from .guard import STALE
 from .held import Held, held, takes_claim
-from .params import duration, json_or_text, json_value, one_reader, text_value
+from .params import delay_time, duration, json_or_text, json_value, one_reader, plain_text, text_value
 from .report import result_from, takes_result
 from .session import Session, pass_session
 from .text import clock, iso, safe, span
@@ -36,7 +36,7 @@ def heartbeat(
     id: str | None,
     token: int | None,
     task_option: str | None,
-    token_option: int | None,
+    token_option: str | None,
     checkpoint: str | None,
     progress: str | None,
 ) -> None:
@@ -80,7 +80,7 @@ def complete(
     id: str | None,
     token: int | None,
     task_option: str | None,
-    token_option: int | None,
+    token_option: str | None,
     **options: str | None,
 ) -> None:
     """Finish a claimed task with a decision report.
@@ -125,7 +125,7 @@ def fail(
     id: str | None,
     token: int | None,
     task_option: str | None,
-    token_option: int | None,
+    token_option: str | None,
     error: str,
     no_retry: bool,
     rate_limited: bool,
@@ -161,8 +161,8 @@ def fail(
     """,
 )
 @takes_claim
-@click.option("--delay", type=duration, default=0, metavar="DURATION", help="Give it to nobody for so long.")
-@click.option("--reason", default="", metavar="TEXT", help="Why, for the task's ledger.")
+@click.option("--delay", type=delay_time, default=0, metavar="DURATION", help="Give it to nobody for so long.")
+@click.option("--reason", type=plain_text, default="", metavar="TEXT", help="Why, for the task's ledger.")
 @pass_session
 def release(
     session: Session,
@@ -170,7 +170,7 @@ def release(
     id: str | None,
     token: int | None,
     task_option: str | None,
-    token_option: int | None,
+    token_option: str | None,
     delay: float,
     reason: str,
 ) -> None:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .limits import request_id
 from .params import Fields, duration, json_object
 from .session import Session, console, pass_session
 from .text import plural, safe
 from .verb import Verb
 
 if TYPE_CHECKING:
-    from ..models import Enqueued
+    from ..models import Enqueued, NewTask
 
 
 @click.command(
@@ -50,7 +51,9 @@ if TYPE_CHECKING:
 @click.option(
     "--backoff", type=duration, help="Delay after the first failure; it doubles.  [default: 60s]", metavar="DURATION"
 )
-@click.option("--request", metavar="ID", help="Repeating with the same id gives the same answer for 10 minutes.")
+@click.option(
+    "--request", type=request_id, metavar="ID", help="Repeating with the same id gives the same answer for 10 minutes."
+)
 @pass_session
 def enqueue(session: Session, /, file: str | None, request: str | None, **options: Any) -> None:
     """Put one task, or a whole plan, into the queue.
@@ -95,18 +98,41 @@ def _task(given: dict[str, Any]) -> dict[str, Any]:
         task["payload"] = json_object(given["payload"], "--payload")
     if "depends" in given:
         task["dependencies"] = list(given["depends"])
+    fields: set[str] = set()
     for name, value in given.get("field", ()):
+        if name in fields:
+            raise click.UsageError(f"--field {name}: given twice")
         if name in task or name in _NAMES.values() or name in ("payload", "dependencies"):
             raise click.UsageError(f"--field {name}: this field has an option of its own")
         task[name] = value
+        fields.add(name)
     return task
+
+
+def _checked(task: dict[str, Any]) -> NewTask:
+    """The task as the queue takes it. What it would refuse is a usage error, which names the option."""
+    from ..commands import document
+    from ..errors import InvalidTask
+    from ..models import NewTask
+
+    try:
+        made = NewTask.from_json(task)
+        document(made)
+    except InvalidTask as e:
+        names = {field: option for option, field in _NAMES.items()} | {"dependencies": "depends", "payload": "payload"}
+        option = names.get(str(e.field))
+        hint = "--field" if option is None else _flag(option)
+        told = e.message if option or e.field is None else f"{e.field}: {e.message}"
+        raise click.BadParameter(told, param_hint=hint) from None
+    return made
 
 
 def _enqueue_one(session: Session, task: dict[str, Any], request: str | None) -> None:
     from ..errors import LokiRedisError
 
+    new = _checked(task)
     try:
-        [made] = session.queue().enqueue_many([task], request=request)
+        [made] = session.queue().enqueue_many([new], request=request)
     except LokiRedisError as e:
         e.index = None  # it is the only one
         raise

@@ -6,7 +6,8 @@ from datetime import datetime, timezone
 
 import click
 
-from .params import duration
+from .limits import agent_name, request_id, task_type
+from .params import delay_time, plain_text
 from .session import Session, pass_session
 from .text import clock, iso, safe
 from .verb import Verb
@@ -19,7 +20,7 @@ from .verb import Verb
         lokiredis pause --type ops-devops
     """,
 )
-@click.option("--type", metavar="TYPE", help="Only this type.  [default: the whole queue]")
+@click.option("--type", type=task_type, metavar="TYPE", help="Only this type.  [default: the whole queue]")
 @pass_session
 def pause(session: Session, /, type: str | None) -> None:
     """Give out no more tasks, of one type or of all.
@@ -42,9 +43,9 @@ def pause(session: Session, /, type: str | None) -> None:
         lokiredis resume --agent host-17/claude-3
     """,
 )
-@click.option("--type", metavar="TYPE", help="Only this type.  [default: the whole queue]")
+@click.option("--type", type=task_type, metavar="TYPE", help="Only this type.  [default: the whole queue]")
 # No LOKIREDIS_AGENT here: an agent's shell that resumes the queue must not lift its own hold instead.
-@click.option("--agent", metavar="AGENT", help="Lift the hold of this agent after a rate limit.")
+@click.option("--agent", type=agent_name, metavar="AGENT", help="Lift the hold of this agent after a rate limit.")
 @pass_session
 def resume(session: Session, /, type: str | None, agent: str | None) -> None:
     """Lift a pause, or the hold of one agent.
@@ -68,9 +69,11 @@ def resume(session: Session, /, type: str | None, agent: str | None) -> None:
         lokiredis slowdown --wait 0
     """,
 )
-@click.option("--wait", type=duration, required=True, metavar="DURATION", help="For how long; 0 lifts a slowdown.")
-@click.option("--reason", default="", metavar="TEXT", help="Why; the agents are told.")
-@click.option("--request", metavar="ID", help="Repeating with the same id gives the same answer for 10 minutes.")
+@click.option("--wait", type=delay_time, required=True, metavar="DURATION", help="For how long; 0 lifts a slowdown.")
+@click.option("--reason", type=plain_text, default="", metavar="TEXT", help="Why; the agents are told.")
+@click.option(
+    "--request", type=request_id, metavar="ID", help="Repeating with the same id gives the same answer for 10 minutes."
+)
 @pass_session
 def slowdown(session: Session, /, wait: float, reason: str, request: str | None) -> None:
     """Let the whole fleet wait for a while.
@@ -78,9 +81,13 @@ def slowdown(session: Session, /, wait: float, reason: str, request: str | None)
     No claims are given out until then, and a SLOWDOWN signal tells every agent. Of two the later end wins; 30 minutes
     is the longest.
 
-    JSON: {"wait", "until"}; "until" is null when it was lifted.
+    JSON: {"wait", "until"}; the wait is cut to the longest, and "until" is null when it was lifted.
     """
-    ends = session.queue().slowdown(wait, reason, request=request)
+    queue = session.queue()
+    ends = queue.slowdown(wait, reason, request=request)
+    # Not the time that is left: a repeated request must get the same answer.
+    longest = queue.settings().longest_slowdown
+    done = min(wait, int(longest) if longest == int(longest) else longest)
     until = datetime.fromtimestamp(ends, timezone.utc) if ends else None
     line = f"No claims before {clock(until)}." if until else "The slowdown is lifted."
-    session.answer({"wait": wait, "until": iso(until)}, lambda: click.echo(line))
+    session.answer({"wait": done, "until": iso(until)}, lambda: click.echo(line))

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from .address import shown_url, without_secrets
-from .session import Session, document
+from .session import Session, document, json_by_environment
 from .text import safe
 
 ERROR, USAGE, STALE, UNREACHABLE, INTERRUPTED = 1, 2, 5, 6, 130
@@ -48,6 +48,7 @@ def guarded(run: Callable[[], None], session: Session, words: Sequence[str]) -> 
             import traceback
 
             traceback.print_exc()
+        _write_out()
         return _tell(_ending(e, session), session, words)
 
 
@@ -62,6 +63,14 @@ def _finish(code: int, session: Session) -> int:
         return _tell(_ending(e, session), session, ())
     _warn(session)
     return code
+
+
+def _write_out() -> None:
+    """What is left of the output of a command that failed. A disk that is full is not worth another error."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _forget_output()
 
 
 def _warn(session: Session) -> None:
@@ -104,7 +113,7 @@ def _tell(ending: Ending, session: Session, words: Sequence[str]) -> int:
 def _wants_json(session: Session, words: Sequence[str]) -> bool:
     # click stops at the first wrong option, so a --json that stands after it was never seen.
     before = list(words)[: list(words).index("--")] if "--" in words else words
-    return bool(session.json) or (session.json is None and "--json" in before)
+    return session.json if session.json is not None else "--json" in before or json_by_environment()
 
 
 def _ending(error: BaseException, session: Session) -> Ending:
@@ -127,7 +136,8 @@ def _ending(error: BaseException, session: Session) -> Ending:
 def _usage(error: click.UsageError) -> Ending:
     if error.ctx is not None and type(error).__name__ == "NoArgsIsHelpError":
         return Ending(USAGE, "Usage", "a command is missing; see --help", show=error.show)
-    message = error.format_message()
+    # click puts the choices of an argument on lines of their own.
+    message = " ".join(line.strip() for line in error.format_message().splitlines())
 
     def show() -> None:
         if error.ctx is not None:

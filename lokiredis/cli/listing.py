@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .limits import task_type
 from .session import Session, pass_session
 from .tasks import STATES, Wanted, list_and_answer
 from .verb import Verb
@@ -19,7 +20,7 @@ from .verb import Verb
     """,
 )
 @click.option("--state", type=click.Choice(STATES), default="pending", show_default=True, help="Which tasks.")
-@click.option("--type", metavar="TYPE", help="Only tasks of this type.")
+@click.option("--type", type=task_type, metavar="TYPE", help="Only tasks of this type.")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="At most so many."
 )

@@ -9,9 +9,13 @@ from typing import Any
 
 import click
 
-from .strict import NotJson, decode, parse
+from .limits import refuse
+from .strict import NotJson, parse
 
 FOREVER = math.inf
+#: models.LONGEST_DELAY, which is too slow to import for a help text; a test holds them together.
+_LONGEST_DELAY = 10 * 365 * 86400
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
@@ -41,35 +45,50 @@ def duration_or_forever(value: str | float) -> float:
     return FOREVER if isinstance(value, str) and value.strip().lower() == "forever" else duration(value)
 
 
-def queue_name(value: str) -> str:
-    """A queue's name."""
-    from ..errors import InvalidTask
-    from ..keys import Keys
+def delay_time(value: str | float) -> float:
+    """A duration of at most 10 years, the longest that a task may wait."""
+    seconds = duration(value)
+    if seconds > _LONGEST_DELAY:
+        raise click.BadParameter("at most 10 years (3650d)")
+    return seconds
 
-    try:
-        return Keys(value).name
-    except InvalidTask as e:
-        raise click.BadParameter(e.message) from None
+
+def lease_time(value: str | float) -> float:
+    """A duration that a claim can hold."""
+    from ..arguments import lease_ms
+
+    seconds = duration(value)
+    refuse(lease_ms, seconds)
+    return seconds
+
+
+def plain_text(value: str) -> str:
+    """A text from the command line. Bytes that aren't UTF-8 come as unpaired surrogates, which nothing could store."""
+    return _SURROGATE.sub("\ufffd", value)
 
 
 def text_value(value: str, option: str) -> str:
-    """The text that an option stands for: itself, ``@file``, ``-`` (standard input), ``@@x`` for a text ``@x``."""
+    """The text that an option stands for: itself, ``@file``, ``-`` (standard input), ``@@x`` for a text ``@x``.
+
+    Bytes that aren't UTF-8 are replaced: a stray one in a build log must not keep a task from being ended.
+    """
     if value.startswith("@@"):
-        return value[1:]
+        return plain_text(value[1:])
     if value != "-" and not value.startswith("@"):
-        return value
-    try:
-        return decode(_read(value))
-    except NotJson as e:
-        raise _bad(option, f"{_source(value)}{e}") from None
+        return plain_text(value)
+    return _read(value, option).decode("utf-8-sig", "replace")
 
 
 def json_value(value: str, option: str) -> Any:
     """The JSON that an option stands for: itself, ``@file`` or ``-``."""
+    from ..canonical import dumps
+
     try:
-        return parse(_read(value) if value == "-" or value.startswith("@") else value)
+        found = parse(_read(value, option) if value == "-" or value.startswith("@") else value)
     except NotJson as e:
         raise _bad(option, f"{_source(value)}{e}") from None
+    refuse(dumps, found, option, option=option)
+    return found
 
 
 def json_object(value: str, option: str) -> dict[str, Any]:
@@ -80,15 +99,24 @@ def json_object(value: str, option: str) -> dict[str, Any]:
     return found
 
 
+def whole_result(value: str, option: str) -> dict[str, Any]:
+    """A JSON object that is the result of a task."""
+    from ..arguments import result as check
+
+    found = json_object(value, option)
+    refuse(check, None, None, found, option=option)
+    return found
+
+
 def json_or_text(value: str, option: str) -> Any:
-    """JSON when the text starts with ``{`` or ``[``, else the text itself."""
+    """An object or a list when the text is one in JSON, else the text itself: ``[3/7] reading`` is text."""
     text = text_value(value, option)
     if not text.lstrip().startswith(("{", "[")):
         return text
     try:
         return parse(text)
-    except NotJson as e:
-        raise _bad(option, f"{_source(value)}{e}") from None
+    except NotJson:
+        return text
 
 
 def extra_field(text: str) -> tuple[str, Any]:
@@ -127,7 +155,7 @@ def one_reader(**options: str | None) -> None:
         raise click.UsageError(f"only one of {', '.join(readers)} can read standard input")
 
 
-def _read(value: str) -> bytes:
+def _read(value: str, option: str) -> bytes:
     if value == "-":
         return stdin_bytes()
     path = value[1:]
@@ -135,7 +163,7 @@ def _read(value: str) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except (OSError, ValueError) as e:
-        raise click.BadParameter(f"cannot read {path!r}: {getattr(e, 'strerror', None) or e}") from None
+        raise _bad(option, f"cannot read {path!r}: {getattr(e, 'strerror', None) or e}") from None
 
 
 def _source(value: str) -> str:

@@ -74,6 +74,8 @@ def _tasks(text: str) -> tuple[list[Any], list[int] | None]:
     if isinstance(whole, list):
         return whole, None
     if isinstance(whole, dict) and "tasks" in whole:
+        if "type" in whole:
+            raise NotJson('both type and tasks: one task, or a plan? A plan is {"tasks": [...]}, or one task a line')
         if not isinstance(whole["tasks"], list):
             raise NotJson("tasks is not a list")
         return whole["tasks"], None
@@ -108,7 +110,5 @@ def _fresh(task: Any) -> dict[str, Any]:
         raise InvalidTask("a task must be a JSON object")
     for name in sorted(_PROGRESS & task.keys()):
         if task[name] not in (None, 0, [], ""):
-            raise InvalidTask(
-                "the task was worked on already; `lokiredis import` restores tasks with their history", field=name
-            )
+            raise InvalidTask("the task was worked on already, and its history would be lost", field=name)
     return {name: value for name, value in task.items() if name not in _PROGRESS and name not in _SET_ANEW}

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from .params import json_object, one_reader, text_value
+from .params import json_object, one_reader, text_value, whole_result
 
 _AnyCallable = TypeVar("_AnyCallable", bound=Callable[..., Any])
 
@@ -46,7 +46,7 @@ def result_from(options: dict[str, str | None]) -> dict[str, Any]:
     if result is not None:
         if given:
             raise click.UsageError(f"--result is the whole result; it excludes --{given[0].replace('_', '-')}")
-        return {"result": json_object(result, "--result")}
+        return {"result": whole_result(result, "--result")}
     output, report = options["output"], options["report"]
     found = {} if report is None else json_object(report, "--report")
     for name, (key, _) in _KEYS.items():

@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from ..embedded import EmbeddedServer, ServerStatus
 
 
+_APART = "this is about the embedded server of the nearest .loki folder, and all its queues"
+
+
 @click.group(
     cls=Family,
-    reaches=False,
+    apart=True,
     examples="""
         lokiredis server status
-        lokiredis server start --port 6379 --bind 10.0.0.5
+        lokiredis server start --port 6379 --bind 127.0.0.1
         lokiredis server stop
     """,
 )
@@ -33,7 +36,7 @@ def server() -> None:
 
 @server.command(
     cls=Verb,
-    reaches=False,
+    apart=_APART,
     examples="""
         lokiredis server status
         lokiredis server status --json | jq -r .data.url
@@ -51,7 +54,7 @@ def status(session: Session, /) -> None:
 
 @server.command(
     cls=Verb,
-    reaches=False,
+    apart=_APART,
     examples="""
         lokiredis server start
         lokiredis server start --port 6379
@@ -72,7 +75,7 @@ def start(session: Session, /, port: int | None, bind: str | None) -> None:
     _answer(session, found.status())
 
 
-@server.command(cls=Verb, reaches=False, examples="lokiredis server stop")
+@server.command(cls=Verb, apart=_APART, examples="lokiredis server stop")
 @pass_session
 def stop(session: Session, /) -> None:
     """Stop the server. Its data stays, and the next command starts it again.

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from .address import is_redis_url, shown_url
+from .limits import queue_name
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from ..queue import Queue
 
@@ -35,16 +38,19 @@ class Session:
     url: str | None = None
     queue_name: str | None = None
     json: bool | None = None
+    #: False when standard output is closed: what is told only once, a claim's token, would be lost.
+    heard: bool = True
     warnings: list[str] = field(default_factory=list)
 
     def queue(self, *, patient: bool = False) -> Queue:
         """The queue that the options name, closed when the command ends. *patient*: sit a restart of Redis out."""
         if self.url is not None and not is_redis_url(self.url):
             raise click.BadParameter(f"not a Redis URL: {shown_url(self.url)}", param_hint="--url")
+        name = "default" if self.queue_name is None else queue_name(self.queue_name)
         from ..queue import RETRY_FOR, Queue
 
         self._catch_warnings()
-        queue = Queue.from_url(self.url, self.queue_name or "default", retry_for=RETRY_FOR if patient else _RETRY_FOR)
+        queue = Queue.from_url(self.url, name, retry_for=RETRY_FOR if patient else _RETRY_FOR)
         ctx = click.get_current_context(silent=True)
         if ctx is not None:
             ctx.call_on_close(queue.close)
@@ -69,6 +75,14 @@ class Session:
             human()
 
 
+def json_by_environment() -> bool:
+    """What LOKIREDIS_JSON says as far as it can be read, for what ends before the variable is looked at."""
+    try:
+        return bool(click.BOOL.convert(os.environ.get("LOKIREDIS_JSON") or "0", None, None))
+    except click.BadParameter:
+        return False
+
+
 def document(value: Any) -> str:
     """*value* as one line of JSON that any terminal and any encoding takes."""
     unicode = (getattr(sys.stdout, "encoding", None) or "").lower().startswith("utf")
@@ -90,6 +104,20 @@ def console() -> Console:
 
     wide = None if sys.stdout.isatty() or "COLUMNS" in environ else 160
     return Plain(file=sys.stdout, markup=False, emoji=False, highlight=False, width=wide)
+
+
+def print_table(table: Table, lines: Iterable[str]) -> None:
+    """A table, or where it is too wide, one of *lines* for each row: cells cut short would look alike, or be wrong."""
+    from rich.measure import Measurement
+    from rich.text import Text
+
+    terminal = console()
+    unbounded = terminal.options.update(max_width=10_000)
+    if Measurement.get(terminal, unbounded, table).maximum <= terminal.width:
+        terminal.print(table)
+    else:
+        for line in lines:
+            terminal.print(Text(line, overflow="fold"))
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .session import Session, console, pass_session
+from .session import Session, pass_session, print_table
 from .tasks import STATES
 from .text import clock, iso, plural, safe
 from .verb import Verb
@@ -69,12 +69,17 @@ def _table(stats: Stats) -> None:
     from rich.text import Text
 
     columns = ("ready", "delayed", "blocked", "in_progress", "completed", "dead_letter", "cancelled")
-    table = Table("type", *(column.replace("_", "-") for column in columns), "breaker", "", box=None, pad_edge=False)
+    words = [column.replace("_", "-") for column in columns]
+    table = Table("type", *words, "breaker", "", box=None, pad_edge=False)
     for column in table.columns[1 : len(columns) + 1]:
         column.justify = "right"
+    lines = []
     for type, found in sorted(stats.types.items()):
         breaker = stats.breakers.get(type)
-        counts = (f"{getattr(found, column):,}" for column in columns)
         state = breaker.state if breaker is not None else "closed"
-        table.add_row(Text(safe(type)), *counts, state, "paused" if found.paused else "")
-    console().print(table)
+        counts = [f"{getattr(found, column):,}" for column in columns]
+        paused = "paused" if found.paused else ""
+        table.add_row(Text(safe(type)), *counts, state, paused)
+        told = [f"{count} {word}" for count, word in zip(counts, words, strict=True) if count != "0"]
+        lines.append(f"{safe(type)}: {', '.join([*told, f'breaker {state}', *([paused] if paused else [])])}")
+    print_table(table, lines)

@@ -8,7 +8,6 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from .params import queue_name
 from .session import Session
 
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -16,12 +15,25 @@ GLOBAL = frozenset({"--url", "--queue", "--json", "--help", "--version"})
 
 
 class Verb(click.Command):
-    """A command with examples in its help. ``reaches=False``: it talks to no queue, so it takes only --json."""
+    """A command with examples in its help. ``apart``: it takes no --url and no --queue, and this says why."""
 
-    def __init__(self, *args: Any, examples: str, reaches: bool = True, **rest: Any) -> None:
+    def __init__(self, *args: Any, examples: str, apart: str | None = None, **rest: Any) -> None:
         super().__init__(*args, **{"context_settings": CONTEXT} | rest)
         self.examples = examples
-        self.params += _global_options(reaches)
+        self.apart = apart
+        self.params += _global_options(apart is None)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it, unless it was given a queue that it would ignore."""
+        if self.apart is not None:
+            for name in ("url", "queue"):
+                if ctx.find_root().get_parameter_source(name) is ParameterSource.COMMANDLINE:
+                    raise click.UsageError(f"--{name}: {self.apart}", ctx)
+        return super().invoke(ctx)
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """--help, from the command line alone."""
+        return _without_twin(super().get_help_option(ctx))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The command's own options, then the global ones."""
@@ -41,10 +53,14 @@ class Verb(click.Command):
 class Family(click.Group):
     """A command with subcommands."""
 
-    def __init__(self, *args: Any, examples: str, reaches: bool = True, **rest: Any) -> None:
+    def __init__(self, *args: Any, examples: str, apart: bool = False, **rest: Any) -> None:
         super().__init__(*args, **{"context_settings": CONTEXT} | rest)
         self.examples = examples
-        self.params += _global_options(reaches)
+        self.params += _global_options(not apart)
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """--help, from the command line alone."""
+        return _without_twin(super().get_help_option(ctx))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands, then the options."""
@@ -56,18 +72,45 @@ class Family(click.Group):
         _write_examples(self.examples, formatter)
 
 
+class NoTwin(click.Option):
+    """An option that no variable may set: LOKIREDIS_VERSION is a likely name for something else."""
+
+    def __init__(self, *args: Any, **rest: Any) -> None:
+        super().__init__(*args, **rest | {"allow_from_autoenv": False})
+
+
+def _without_twin(option: click.Option | None) -> click.Option | None:
+    if option is not None:
+        option.allow_from_autoenv = False
+    return option
+
+
+class _Global(click.Option):
+    """An option that stands before or after the verb."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """Ask the environment last: a mistake in a variable must not beat what the command line says."""
+        if isinstance(ctx.command, click.Group) or getattr(ctx.ensure_object(Session), _kept_as(self)) is not None:
+            return None
+        return super().resolve_envvar_value(ctx)
+
+
+def _kept_as(param: click.Parameter) -> str:
+    return "queue_name" if param.name == "queue" else str(param.name)
+
+
 def _global_options(reaches: bool) -> list[click.Parameter]:
     options: list[click.Parameter] = [_global("--json", "Answer with one JSON document.", is_flag=True, default=None)]
     if reaches:
         options[:0] = [
             _global("--url", "Redis, as redis://, rediss:// or unix://.", metavar="URL"),
-            _global("--queue", "The queue, if not 'default'.", metavar="NAME", type=queue_name),
+            _global("--queue", "The queue, if not 'default'.", metavar="NAME"),
         ]
     return options
 
 
 def _global(flag: str, help: str, **rest: Any) -> click.Option:
-    return click.Option(
+    return _Global(
         [flag],
         help=help,
         envvar=f"LOKIREDIS_{flag[2:].upper()}",
@@ -81,12 +124,9 @@ def _global(flag: str, help: str, **rest: Any) -> click.Option:
 
 def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     """Keep the value nearest to the user: after the verb, then before it, then the environment."""
-    session = ctx.ensure_object(Session)
-    name = "queue_name" if param.name == "queue" else str(param.name)
     source = ctx.get_parameter_source(str(param.name))
-    given = source is ParameterSource.COMMANDLINE
-    if given or (source is ParameterSource.ENVIRONMENT and getattr(session, name) is None):
-        setattr(session, name, value)
+    if source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
+        setattr(ctx.ensure_object(Session), _kept_as(param), value)
 
 
 def _write_options(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:

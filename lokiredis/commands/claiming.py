@@ -10,8 +10,9 @@ from ..errors import LokiRedisError
 from ..keys import Keys
 from ..models import Claim, Heartbeat, NoClaim
 from .command import ClaimLike, Command, build, host_name, scoped_request
+from .ending import hand_back
 
-T = TypeVar("T")
+Given = TypeVar("Given", bound="Claim | NoClaim | list[Claim]")
 
 
 def claim_once(
@@ -51,18 +52,20 @@ def _claim(
     limit: int,
     lease: float | None,
     request: str | None,
-    parse: Callable[[Any], T],
-) -> Command[T]:
+    parse: Callable[[Any], Given],
+) -> Command[Given]:
+    names = arguments.task_types(types)
     return build(
         "claim",
         keys,
         parse,
-        arguments.task_types(types),
+        names,
         agent=arguments.agent(agent),
         host=host_name(),
-        request=scoped_request(request, "claim", agent),
+        request=scoped_request(request, "claim", agent, *sorted(names)),
         limit=arguments.limit(limit),
         lease=arguments.lease_ms(lease),
+        undo=lambda found: hand_back(keys, agent, found),
     )
 
 

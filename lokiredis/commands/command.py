@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +12,7 @@ from socket import gethostname
 from typing import Any, Generic, Protocol, TypeVar
 
 from .. import arguments
+from ..canonical import digest
 from ..keys import Keys
 from ..scripts import Script, load
 
@@ -34,16 +36,26 @@ class Command(Generic[T]):
     keys: Sequence[str]
     argv: Sequence[Any]
     parse: Callable[[Any], T]
+    #: What hands back the claims of this call's answer, None when it has none. For a call that claims.
+    undo: Callable[[T], Command[Any] | None] | None = None
 
 
-def build(name: str, keys: Keys, parse: Callable[[Any], T], rest: Iterable[Any] = (), **named: Any) -> Command[T]:
+def build(
+    name: str,
+    keys: Keys,
+    parse: Callable[[Any], T],
+    rest: Iterable[Any] = (),
+    *,
+    undo: Callable[[T], Command[Any] | None] | None = None,
+    **named: Any,
+) -> Command[T]:
     """The command of the script *name*: *named* are the arguments of its signature, *rest* what follows them."""
     script = load(name)
     argv = [keys.prefix if arg == "prefix" else named.pop(arg) for arg in script.argv]
     if named:
         raise TypeError(f"{name} has no argument {', '.join(named)}")
     argv.extend(rest)
-    return Command(script, _key_names(keys, script), argv, parse)
+    return Command(script, _key_names(keys, script), argv, parse, undo)
 
 
 @cache
@@ -56,12 +68,18 @@ def new_request() -> str:
     return secrets.token_urlsafe(9)
 
 
-def scoped_request(request: str | None, *scope: str) -> str:
-    """A request id; one that the caller chose counts for this operation (and agent) alone.
+def scoped_request(request: str | None, operation: str = "", *targets: str) -> str:
+    """A request id; one that the caller chose counts for this operation and these targets alone.
 
-    Without the scope a second agent that chose the same id would get the first one's claim.
+    Else a second agent that chose the same id would get the first one's claim, and a second task would be "discarded"
+    without a change. The targets are hashed: a hundred types would make a long key, and an id may hold any character.
     """
-    return new_request() if request is None else ":".join([*scope, arguments.request(request)])
+    if request is None:
+        return new_request()
+    scope = [operation] if operation else []
+    if targets:
+        scope.append(digest(json.dumps(targets)))
+    return ":".join([*scope, arguments.request(request)])
 
 
 @cache

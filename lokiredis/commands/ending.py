@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .. import arguments, replies
 from ..errors import InvalidTask
 from ..keys import Keys
-from ..models import Exchange, Failed, Finished, Hold, Outcome, Released
+from ..models import Claim, Exchange, Failed, Finished, Hold, NoClaim, Outcome, Released
 from .command import ClaimLike, Command, build, host_name, scoped_request
 
 
@@ -95,7 +95,7 @@ def rate_limited(
         replies.hold,
         id=id,
         token=token,
-        request=scoped_request(request, "rate_limited"),
+        request=scoped_request(request, "rate_limited", id, str(token)),
         text=arguments.text(error),
         wait="" if retry_after is None else arguments.wait_ms(retry_after, "retryAfter"),
         spread=random.random(),
@@ -130,11 +130,21 @@ def exchange(
         rest,
         agent=arguments.agent(agent),
         host=host_name(),
-        request=scoped_request(request, "exchange", agent),
+        request=scoped_request(request, "exchange", agent, *sorted(names)),
         limit=arguments.limit(limit, 0),
         lease=arguments.lease_ms(lease),
         count=len(names),
+        undo=lambda found: hand_back(keys, agent, found.claims),
     )
+
+
+def hand_back(keys: Keys, /, agent: str, found: Claim | NoClaim | Sequence[Claim]) -> Command[Exchange] | None:
+    """Release what was found for an agent that does not know of it; None when that is nothing."""
+    if isinstance(found, NoClaim) or not found:
+        return None
+    claims = [found] if isinstance(found, Claim) else found
+    released = [Released(claim, reason="the call that claimed it was interrupted") for claim in claims]
+    return exchange(keys, agent, (), finished=released, limit=0)
 
 
 def _ending(ending: Finished | Failed | Released) -> list[Any]:

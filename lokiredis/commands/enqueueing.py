@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .. import replies
+from ..arguments import sized
 from ..canonical import default_key, digest, dumps
 from ..errors import InvalidTask
 from ..keys import Keys
@@ -18,8 +19,6 @@ def as_new_task(task: NewTask | Mapping[str, Any], index: int | None = None) -> 
     if isinstance(task, NewTask):
         return task
     try:
-        if not isinstance(task, Mapping):
-            raise InvalidTask("a task is a JSON object")
         return NewTask.from_json(task)
     except InvalidTask as e:
         e.index = index
@@ -27,10 +26,11 @@ def as_new_task(task: NewTask | Mapping[str, Any], index: int | None = None) -> 
 
 
 def _document(task: NewTask, extra: Mapping[str, Any]) -> tuple[int, bytes]:
-    payload = dumps(task.payload, "payload")
+    payload = sized(dumps(task.payload, "payload"), "payload")
     key = task.idempotency_key
     rest = dumps(extra if key is None else {"idempotencyKey": key, **extra}, "document")
-    return len(payload), b'{"payload":' + payload + (b"," + rest[1:] if rest != b"{}" else b"}")
+    whole = b'{"payload":' + payload + (b"," + rest[1:] if rest != b"{}" else b"}")
+    return len(payload), sized(whole, "document")
 
 
 def document(task: NewTask) -> bytes:

@@ -17,8 +17,8 @@ def cancel(keys: Keys, /, id: str, reason: str = "", *, request: str | None = No
 
     ``done`` is False while a long cascade goes on by itself. Raises TaskNotFound, InvalidState.
     """
-    named = {"id": arguments.word(id, "id"), "reason": arguments.text(reason)}
-    return build("cancel", keys, replies.cancelled, request=scoped_request(request, "cancel"), **named)
+    named: dict[str, Any] = {"id": arguments.word(id, "id"), "reason": arguments.text(reason)}
+    return build("cancel", keys, replies.cancelled, request=scoped_request(request, "cancel", id), **named)
 
 
 def retry_dead(
@@ -32,8 +32,8 @@ def retry_dead(
         "retry_dead",
         keys,
         replies.outcome,
-        request=scoped_request(request, "retry_dead"),
         id=arguments.word(id, "id"),
+        request=scoped_request(request, "retry_dead", id),
         delay=arguments.ms(delay, "delay"),
         force="force" if arguments.flag(force, "force") else "",
     )
@@ -45,40 +45,36 @@ def resolve_dead(keys: Keys, /, id: str, result: Mapping[str, Any], *, request: 
     Raises DecisionReportMissing, TaskNotFound, InvalidState, InvalidTask.
     """
     report, body = arguments.result(None, None, result)
-    named = {"id": arguments.word(id, "id"), "report": report, "body": body}
-    return build("resolve_dead", keys, replies.outcome, request=scoped_request(request, "resolve_dead"), **named)
+    named: dict[str, Any] = {"id": arguments.word(id, "id"), "report": report, "body": body}
+    return build("resolve_dead", keys, replies.outcome, request=scoped_request(request, "resolve_dead", id), **named)
 
 
 def discard_dead(keys: Keys, /, id: str, reason: str = "", *, request: str | None = None) -> Command[Cancelled]:
     """Remove a dead letter for good; what waits for it is cancelled, and counted. Raises TaskNotFound, InvalidState."""
-    named = {"id": arguments.word(id, "id"), "reason": arguments.text(reason)}
-    return build("discard_dead", keys, replies.cancelled, request=scoped_request(request, "discard_dead"), **named)
+    named: dict[str, Any] = {"id": arguments.word(id, "id"), "reason": arguments.text(reason)}
+    return build("discard_dead", keys, replies.cancelled, request=scoped_request(request, "discard_dead", id), **named)
 
 
 def escalate_dead(keys: Keys, /, id: str, note: str, *, request: str | None = None) -> Command[None]:
     """Note on a dead letter that it needs a human decision. Raises TaskNotFound, InvalidState."""
-    named = {"id": arguments.word(id, "id"), "note": arguments.text(note)}
-    return build("escalate_dead", keys, _nothing, request=scoped_request(request, "escalate_dead"), **named)
+    named: dict[str, Any] = {"id": arguments.word(id, "id"), "note": arguments.text(note)}
+    return build("escalate_dead", keys, _nothing, request=scoped_request(request, "escalate_dead", id), **named)
 
 
 def pause(keys: Keys, /, type: str | None = None, *, request: str | None = None) -> Command[bool]:
     """Stop handing out tasks, of one type or of the whole queue. True when that changed something."""
     chosen = "" if type is None else arguments.task_type(type)
-    return build("pause", keys, _flag, request=scoped_request(request, "pause"), type=chosen)
+    return build("pause", keys, _flag, request=scoped_request(request, "pause", chosen), type=chosen)
 
 
 def resume(
     keys: Keys, /, type: str | None = None, *, agent: str | None = None, request: str | None = None
 ) -> Command[bool]:
     """Undo a pause, of one type or of the whole queue; ``agent``: lift that agent's hold. True when there was one."""
-    return build(
-        "resume",
-        keys,
-        _flag,
-        request=scoped_request(request, "resume"),
-        type="" if type is None else arguments.task_type(type),
-        agent="" if agent is None else arguments.agent(agent),
-    )
+    chosen = "" if type is None else arguments.task_type(type)
+    held = "" if agent is None else arguments.agent(agent)
+    asked = scoped_request(request, "resume", chosen, held)
+    return build("resume", keys, _flag, request=asked, type=chosen, agent=held)
 
 
 def slowdown(keys: Keys, /, wait: float, reason: str = "", *, request: str | None = None) -> Command[float]:
@@ -98,20 +94,14 @@ def slowdown(keys: Keys, /, wait: float, reason: str = "", *, request: str | Non
 
 def reset_breaker(keys: Keys, /, type: str, *, request: str | None = None) -> Command[None]:
     """Close the circuit breaker of a type and forget its failures and its probe."""
-    return build(
-        "reset_breaker",
-        keys,
-        _nothing,
-        request=scoped_request(request, "reset_breaker"),
-        type=arguments.task_type(type),
-    )
+    chosen = arguments.task_type(type)
+    return build("reset_breaker", keys, _nothing, request=scoped_request(request, "reset_breaker", chosen), type=chosen)
 
 
 def trip_breaker(keys: Keys, /, type: str, *, request: str | None = None) -> Command[None]:
     """Open the circuit breaker of a type by hand; it is due again after halfOpenAfter."""
-    return build(
-        "trip_breaker", keys, _nothing, request=scoped_request(request, "trip_breaker"), type=arguments.task_type(type)
-    )
+    chosen = arguments.task_type(type)
+    return build("trip_breaker", keys, _nothing, request=scoped_request(request, "trip_breaker", chosen), type=chosen)
 
 
 def configure(keys: Keys, /, *, request: str | None = None, **settings: Any) -> Command[int]:

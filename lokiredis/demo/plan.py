@@ -70,7 +70,7 @@ TIME_LIMIT = 60.0
 
 def planned() -> list[dict[str, Any]]:
     """The tasks of the plan as they are in its file."""
-    tasks: list[dict[str, Any]] = json.loads(PLAN_FILE.read_text())["tasks"]
+    tasks: list[dict[str, Any]] = json.loads(PLAN_FILE.read_text(encoding="utf-8"))["tasks"]
     return tasks
 
 

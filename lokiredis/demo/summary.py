@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..cli.text import safe
 from ..embedded import find_folder
 from .evidence import Evidence
 from .expectations import Finding
@@ -70,7 +71,7 @@ def _commands(run: Run) -> list[tuple[str, str]]:
         (f"dead retry {HOPELESS}", "give the dead letter another chance …"),
         ("claim --agent me --type ops-devops", "… and be the agent that takes it"),
     ]
-    found = [] if there else [(f"cd {shlex.quote(str(run.home.parent))}", "its .loki folder has the queue")]
+    found = [] if there else [(f"cd {quoted(str(run.home.parent))}", "its .loki folder has the queue")]
     if os.environ.get("LOKIREDIS_URL"):
         found.append(("unset LOKIREDIS_URL", "it leads to another server"))
     return found + [(f"{program} {words}", about) for words, about in tries]
@@ -84,14 +85,22 @@ def _program(*, absolute: bool) -> str:
     if not by_module and found and called.exists() and os.path.samefile(found, called):
         return "lokiredis"
     path = os.path.abspath(sys.executable if by_module else called)
-    word = shlex.quote(path) if absolute else short(path)
+    word = quoted(path) if absolute else short(path)
     return f"{word} -m lokiredis" if by_module else word
 
 
 def short(path: str) -> str:
     """*path* as a word for a shell, relative when it is below the current folder."""
     relative = os.path.relpath(path)
-    return shlex.quote(path if relative.startswith("..") or os.sep not in relative else relative)
+    return quoted(path if relative.startswith("..") or os.sep not in relative else relative)
+
+
+def quoted(path: str) -> str:
+    """*path* as a word for a shell. A folder's name may hold escape sequences; they are written out (bash, zsh)."""
+    if safe(path) == path:
+        return shlex.quote(path)
+    escaped = path.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{safe(escaped)}'"
 
 
 def tell(console: Console, summary: Summary) -> None:

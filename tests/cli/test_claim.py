@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 
-from .conftest import Cli
+from ..servers import RedisServer
+from .conftest import Cli, Program
+from .test_process import wait_until_blocked
 
 CLAIM = ("claim", "--agent", "a-1", "--type", "t")
 
@@ -114,7 +117,55 @@ def test_a_claim_that_cannot_be_printed_is_handed_back(cli: Cli, monkeypatch: py
     assert cli.json("show", "x")["state"] == "pending"
 
 
-@pytest.mark.parametrize("words", [["--agent", "a b"], ["--type", "x y"], ["--lease", "0"], ["--request", "é"]])
-def test_a_wrong_name_is_refused(words: list[str], cli: Cli) -> None:
-    """By the queue, in one line."""
-    assert cli(*CLAIM, *words, "--json", code=1).error["code"] == "InvalidTask"
+@pytest.mark.parametrize(
+    "words",
+    [["--agent", "a b"], ["--agent", ""], ["--type", "x y"], ["--type", ""], ["--lease", "0"], ["--request", "é"],
+     ["--request", "a b"]],
+)  # fmt: skip
+def test_a_wrong_value_is_a_usage_error(words: list[str], bare: Cli) -> None:
+    """It names the option, and no server is asked."""
+    error = bare(*CLAIM, *words, "--json", code=2).error
+    assert error["code"] == "Usage"
+    assert words[0] in error["message"]
+
+
+def test_more_types_than_a_claim_takes_are_a_usage_error(bare: Cli) -> None:
+    """100 is the limit."""
+    types = [word for n in range(101) for word in ("--type", f"t-{n}")]
+    assert "--type" in bare("claim", "--agent", "a", *types, code=2).err
+
+
+def test_a_repeated_claim_of_several_that_waited_gets_the_same(program: Program, server7: RedisServer) -> None:
+    """The claim that ended the wait is the one that the request stands for, although the first try found nothing."""
+    words = (*CLAIM, "--limit", "3", "--wait", "30s", "--request", "r-1", "--json")
+    waiting = program.start(*words)
+    wait_until_blocked(server7)
+    plan = "\n".join(f'{{"type": "t", "id": "x-{n}", "n": {n}}}' for n in range(9))
+    program("enqueue", "--file", "-", stdin=plan.encode())
+    out, _ = waiting.communicate(timeout=60)
+    first = json.loads(out)["data"]["claims"]
+    assert first
+    for _ in range(2):
+        again = program(*words).data["claims"]
+        assert [(one["id"], one["token"]) for one in again] == [(one["id"], one["token"]) for one in first]
+    assert program("status", "--json").data["counts"]["in-progress"] == len(first)
+
+
+def test_a_request_may_be_as_long_as_allowed(cli: Cli) -> None:
+    """Nothing is added to it."""
+    request = "r" * 128
+    assert cli.json(*CLAIM, "--limit", "2", "--request", request, code=3)["reason"] == "empty"
+    cli("enqueue", "--type", "t", "--id", "x")
+    assert [one["id"] for one in cli.json(*CLAIM, "--limit", "2", "--request", request)["claims"]] == ["x"]
+
+
+def test_a_claim_of_several_that_waited_takes_more_than_the_one_that_woke_it(
+    program: Program, server7: RedisServer
+) -> None:
+    """Without a request, that nobody repeats."""
+    waiting = program.start(*CLAIM, "--limit", "3", "--wait", "30s", "--json")
+    wait_until_blocked(server7)
+    plan = "\n".join(f'{{"type": "t", "id": "x-{n}", "n": {n}}}' for n in range(9))
+    program("enqueue", "--file", "-", stdin=plan.encode())
+    out, _ = waiting.communicate(timeout=60)
+    assert len(json.loads(out)["data"]["claims"]) == 3

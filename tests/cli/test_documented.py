@@ -11,7 +11,7 @@ import pytest
 
 from lokiredis.cli import VERBS, main
 
-from .conftest import ROOT
+from .conftest import ROOT, Cli
 
 DOCS = ROOT / "docs" / "commands.md"
 
@@ -141,3 +141,36 @@ def test_no_verb_of_a_later_issue_shows_up() -> None:
     """A stub would promise what isn't there."""
     later = {"worker", "snapshot", "import", "export", "events", "agents", "explain", "config"}
     assert not later & {name for verbs in VERBS.values() for name in verbs}
+
+
+def test_no_example_binds_an_address_that_is_refused() -> None:
+    """The embedded server has no password, so it listens on loopback alone."""
+    from ipaddress import ip_address
+
+    texts = [DOCS.read_text(), (ROOT / "README.md").read_text(), *(context.get_help() for context in ALL)]
+    for address in re.findall(r"--bind (\d[\d.]+)", " ".join(texts)):
+        assert ip_address(address).is_loopback
+
+
+def test_the_documented_way_through_pages_works(cli: Cli) -> None:
+    """The cursor of the example is one that the list gave."""
+    text = DOCS.read_text()
+    [got] = re.findall(r"(?m)^cursor=\$\(lokiredis (.*) \| jq -r \.data\.cursor\)$", text)
+    [used] = re.findall(r'(?m)^lokiredis (.* --cursor "\$cursor")$', text)
+    limit = int(re.findall(r"--limit (\d+)", got)[0])
+    plan = "\n".join(f'{{"type": "t", "id": "x-{n}", "n": {n}}}' for n in range(limit + 1))
+    cli("enqueue", "--file", "-", stdin=plan)
+    for claim in cli.json("claim", "--agent", "a", "--type", "t", "--limit", limit + 1)["claims"]:
+        cli("complete", claim["id"], claim["token"], "--why", "w")
+    cursor = cli(*shlex.split(got)).data["cursor"]
+    rest = cli(*shlex.split(used.replace("$cursor", cursor)), "--json").data["tasks"]
+    assert [task["id"] for task in rest] == [f"x-{limit}"]
+
+
+def test_the_readme_stores_a_progress_without_quotes(cli: Cli) -> None:
+    """What an agent writes is text."""
+    [progress] = re.findall(r"--progress (.+)", (ROOT / "README.md").read_text())
+    cli("enqueue", "--type", "t", "--id", "x")
+    token = cli.json("claim", "--agent", "a", "--type", "t")["claim"]["token"]
+    cli("heartbeat", "x", token, "--progress", *shlex.split(progress))
+    assert cli.json("show", "x")["task"]["progress"] == "half done"

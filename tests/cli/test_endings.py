@@ -137,3 +137,76 @@ def test_a_stale_token_is_5(cli: Cli, held: tuple[str, str]) -> None:
         ran = cli(words[0], "x", "5", *words[1:], code=5)
         assert ran.err.startswith("Error: ")
         assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("source", ["@build.log", "-"])
+def test_an_error_that_is_not_utf_8_ends_the_claim_all_the_same(
+    source: str, cli: Cli, held: tuple[str, str], tmp_path: Path
+) -> None:
+    """A stray byte in a build log must not keep the task."""
+    log = b"boom \xff\xfe\n"
+    (tmp_path / "build.log").write_bytes(log)
+    assert cli.json("fail", *held, "--error", source, stdin=log)["state"] == "pending"
+    assert task(cli)["lastError"] == "boom \ufffd\ufffd\n"
+
+
+def test_reasons_and_notes_may_hold_any_bytes(cli: Cli, held: tuple[str, str]) -> None:
+    """A shell hands them over as unpaired surrogates."""
+    cli("release", *held, "--reason", "bad \udcff")
+    assert task(cli)["attempts"][0]["error"] == "bad \ufffd"
+    token = cli.json("claim", "--agent", "a-1", "--type", "t")["claim"]["token"]
+    cli("fail", "x", token, "--error", "\udcff!", "--no-retry")
+    assert task(cli)["lastError"] == "\ufffd!"
+    cli("dead", "escalate", "x", "--note", "n \udcff")
+    assert task(cli)["escalationNote"] == "n \ufffd"
+
+
+def test_json_stays_strict(cli: Cli, held: tuple[str, str]) -> None:
+    """A checkpoint with a replaced byte would be another checkpoint."""
+    assert "not valid UTF-8" in cli("heartbeat", *held, "--checkpoint", "-", stdin=b'"\xff"', code=2).err
+
+
+@pytest.mark.parametrize("progress", ["[3/7] reading", "{almost", '"half done"'])
+def test_a_progress_that_is_not_json_is_text(progress: str, cli: Cli, held: tuple[str, str]) -> None:
+    """And the lease is renewed."""
+    cli("heartbeat", *held, "--progress", progress)
+    assert task(cli)["progress"] == progress
+
+
+def test_two_claims_at_once_are_a_usage_error(cli: Cli, held: tuple[str, str]) -> None:
+    """One of them would be ignored; what stands in the environment may be."""
+    id, token = held
+    for words in ([id, token, "--task", "y"], [id, token, "--token", "5"], [id, "--task", "y", "--token", token]):
+        assert cli("release", *words, "--json", code=2).error["code"] == "Usage"
+    cli("heartbeat", id, token, environment={"LOKIREDIS_TASK_ID": "y", "LOKIREDIS_TOKEN": "5"})
+    cli("heartbeat", id, token, "--task", id, "--token", token)
+
+
+@pytest.mark.parametrize(
+    "words", [["x", "{token}"], ["--task", "x", "--token", "{token}"], ["--token", "{token}", "x"]]
+)
+def test_a_bad_variable_does_not_beat_what_is_given(words: list[str], cli: Cli, held: tuple[str, str]) -> None:
+    """It is not looked at."""
+    cli("heartbeat", *(word.format(token=held[1]) for word in words), environment={"LOKIREDIS_TOKEN": "garbage"})
+
+
+def test_a_bad_variable_that_counts_is_named(bare: Cli) -> None:
+    """A usage error."""
+    ran = bare("heartbeat", "x", code=2, environment={"LOKIREDIS_TOKEN": "garbage"})
+    assert "LOKIREDIS_TOKEN" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["heartbeat", "x", "5", "--checkpoint", "@/nope"], "--checkpoint"),
+        (["heartbeat", "x", "5", "--checkpoint", '"\\ud800"'], "--checkpoint"),
+        (["fail", "x", "5", "--error", "@/nope"], "--error"),
+        (["complete", "x", "5", "--result", '{"status": "failed"}'], "--result"),
+        (["release", "x", "5", "--delay", "4000d"], "--delay"),
+        (["heartbeat", "x", "--", "-5"], "TOKEN"),
+    ],
+)
+def test_a_wrong_value_of_an_ending_names_its_option(words: list[str], option: str, bare: Cli) -> None:
+    """A usage error, before a server is asked."""
+    assert option in bare(*words, "--json", code=2).error["message"] if "--" not in words else bare(*words, code=2).err

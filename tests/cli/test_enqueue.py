@@ -54,25 +54,31 @@ def test_the_same_task_twice_is_one(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "field"),
+    "words",
     [
-        (["--priority", "11"], "priority"),
-        (["--type", "a b"], "type"),
-        (["--id", "a/b"], "id"),
-        (["--timeout", "0"], "timeout"),
-        (["--max-retries", "101"], "maxRetries"),
-        (["--backoff", "2h"], "backoffSeconds"),
-        (["--delay", "4000d"], "delay"),
-        (["--at", "tomorrow"], "availableAt"),
-        (["--field", "token:=5"], "token"),
+        ["--priority", "11"], ["--type", "a b"], ["--type", ""], ["--id", "a/b"], ["--id", ""], ["--timeout", "0"],
+        ["--max-retries", "101"], ["--backoff", "2h"], ["--delay", "4000d"], ["--at", "nonsense"], ["--at", ""],
+        ["--depends", "a b"], ["--key", "k" * 1025], ["--field", "token:=5"], ["--field", 'x:="\\ud800"'],
+        ["--payload", '{"a": "\\ud800"}'], ["--request", "a b"],
     ],
-)
-def test_a_value_beyond_its_limit_names_the_field(words: list[str], field: str, cli: Cli) -> None:
-    """InvalidTask, without an index: there is only one task."""
-    error = cli("enqueue", "--type", "t", *words, "--json", code=1).error
-    assert (error["code"], error["field"]) == ("InvalidTask", field)
-    assert "index" not in error
-    assert cli.json("status")["counts"]["pending"] == 0
+)  # fmt: skip
+def test_a_value_beyond_its_limit_names_the_option(words: list[str], bare: Cli) -> None:
+    """A usage error, before a server is asked."""
+    error = bare("enqueue", "--type", "t", *words, "--json", code=2).error
+    assert error["code"] == "Usage"
+    assert words[0] in error["message"]
+
+
+def test_a_field_given_twice_is_told_so(bare: Cli) -> None:
+    """Not that it has an option of its own."""
+    ran = bare("enqueue", "--type", "t", "--field", "x=1", "--field", "x=2", code=2)
+    assert ran.err.endswith("Error: --field x: given twice\n")
+
+
+def test_an_entry_of_a_plan_is_no_usage_error(cli: Cli) -> None:
+    """It stands in a file, not in an option."""
+    error = cli("enqueue", "--file", "-", "--json", stdin='{"type": "t", "priority": 11}', code=1).error
+    assert (error["code"], error["field"], error["index"]) == ("InvalidTask", "priority", 0)
 
 
 @pytest.mark.parametrize("form", ["file", "stdin", "lines"])

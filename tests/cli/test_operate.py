@@ -270,3 +270,46 @@ def test_the_doctor_judges(check: Any, info: dict[str, Any], level: str) -> None
 def test_the_doctor_judges_persistence(info: dict[str, Any], fsync: str | None, level: str) -> None:
     """Only an append-only file that is synced always keeps every acknowledged write."""
     assert checks.persistence(info, fsync)[0] == level
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["pause", "--type", ""], ["pause", "--type", "a b"], ["resume", "--type", ""], ["resume", "--agent", "a b"],
+        ["list", "--type", "a b"], ["dead", "list", "--type", ""], ["slowdown", "--wait", "4000d"],
+        ["slowdown", "--request", "a b", "--wait", "1"], ["cancel", "x", "--reason", "r", "--request", ""],
+        ["dead", "retry", "x", "--request", "a b"], ["dead", "retry", "x", "--delay", "4000d"],
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_a_usage_error(words: list[str], bare: Cli) -> None:
+    """It names the option, and no server is asked."""
+    error = bare(*words, "--json", code=2).error
+    assert error["code"] == "Usage"
+    assert next(word for word in words if word.startswith("--")) in error["message"] or "--request" in error["message"]
+
+
+def test_slowdown_tells_the_wait_that_was_done(cli: Cli) -> None:
+    """30 minutes is the longest; a repeated request gets the same answer."""
+    first = cli.json("slowdown", "--wait", "1d", "--request", "r-1")
+    assert first["wait"] == 1800
+    assert cli.json("slowdown", "--wait", "1d", "--request", "r-1") == first
+
+
+def test_cancel_with_wait_tells_of_the_whole_cascade(cli: Cli) -> None:
+    """Not of its first slice alone; others that were cancelled are not counted."""
+    enqueue(cli, "other")
+    enqueue(cli, "behind", depends="other")
+    cli("cancel", "other", "--reason", "Parent x cancelled")
+    lines = ['{"type": "t", "id": "x"}']
+    lines += [f'{{"type": "t", "id": "y-{n}", "dependencies": ["x"], "n": {n}}}' for n in range(3000)]
+    lines += [f'{{"type": "t", "id": "z-{n}", "dependencies": ["y-{n}"], "n": {n}}}' for n in range(2000)]
+    cli("enqueue", "--file", "-", "--json", stdin="\n".join(lines))
+    words = ("cancel", "x", "--reason", "r", "--wait", "1m", "--request", "r-1")
+    data = cli.json(*words)
+    assert (data["count"], data["done"]) == (5001, True)
+    assert (data["ids"][0], len(data["ids"]), len(set(data["ids"]))) == ("x", 1000, 1000)
+    assert {"other", "behind"}.isdisjoint(data["ids"])
+    assert cli.json(*words)["count"] == 5001
+    out = cli(*words).out
+    assert out.startswith("Cancelled 5,001 tasks.\n")
+    assert out.endswith("  and 4,981 more\n")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import pytest
 
-from lokiredis.cli import params
+from lokiredis.cli import limits, params
 
 
 @pytest.mark.parametrize(
@@ -105,16 +105,25 @@ def test_bad_json_in_a_file_names_option_file_and_fault(content: bytes, message:
 
 def test_a_missing_file_is_named() -> None:
     """Not a Python error."""
-    with pytest.raises(click.BadParameter, match=r"cannot read 'nowhere\.json': No such file"):
+    with pytest.raises(click.BadParameter, match=r"cannot read 'nowhere\.json': No such file") as caught:
         params.json_value("@nowhere.json", "--report")
+    assert "--report" in caught.value.format_message()
 
 
-def test_json_or_text_never_takes_broken_json_for_text() -> None:
-    """A forgotten bracket would otherwise be stored as a text."""
+def test_json_or_text_takes_what_is_not_json_for_text() -> None:
+    """``[3/7] reading`` is how people write; a refusal would let the lease run out."""
     assert params.json_or_text("3 of 7", "--progress") == "3 of 7"
     assert params.json_or_text('{"done": 3}', "--progress") == {"done": 3}
-    with pytest.raises(click.BadParameter):
-        params.json_or_text('{"done": 3', "--progress")
+    assert params.json_or_text("[3/7] reading", "--progress") == "[3/7] reading"
+
+
+def test_text_that_is_not_utf_8_is_read_all_the_same(tmp_path: Path) -> None:
+    """With a mark in place of each byte that isn't."""
+    path = tmp_path / "build.log"
+    path.write_bytes(b"\xef\xbb\xbfa\xffb")
+    assert params.text_value(f"@{path}", "--error") == "a\ufffdb"
+    assert params.text_value("a\udcffb", "--error") == "a\ufffdb"
+    assert params.json_or_text(f"@{path}", "--progress") == "a\ufffdb"
 
 
 def test_two_options_cannot_read_standard_input() -> None:
@@ -126,6 +135,15 @@ def test_two_options_cannot_read_standard_input() -> None:
 
 def test_a_queue_name_is_checked() -> None:
     """A brace in it would break the hash tag."""
-    assert params.queue_name("a.b-c_1") == "a.b-c_1"
+    assert limits.queue_name("a.b-c_1") == "a.b-c_1"
     with pytest.raises(click.BadParameter):
-        params.queue_name("a{b}")
+        limits.queue_name("a{b}")
+
+
+def test_the_longest_delay_is_that_of_the_queue() -> None:
+    """It is spelled twice, since models is slow to import."""
+    from lokiredis.models import LONGEST_DELAY
+
+    assert params.delay_time("3650d") == LONGEST_DELAY
+    with pytest.raises(click.BadParameter):
+        params.delay_time("3651d")

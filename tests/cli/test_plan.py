@@ -73,7 +73,7 @@ def test_documented_fields_that_say_nothing_are_dropped(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_task_with_progress_is_for_import(name: str, value: Any, tmp_path: Path) -> None:
     """Enqueueing it would throw its history away."""
-    with pytest.raises(InvalidTask, match="lokiredis import") as caught:
+    with pytest.raises(InvalidTask, match="worked on already") as caught:
         plan(tmp_path, [FRESH, FRESH | {name: value}])
     assert (caught.value.index, caught.value.field) == (1, name)
     assert caught.value.data["file"].endswith("plan.json")
@@ -90,6 +90,7 @@ def test_a_task_with_progress_is_for_import(name: str, value: Any, tmp_path: Pat
         (b"[" * 100_000, "nested too deeply", None),
         (b'{"type": "a"}\n' + b"[" * 100_000, "nested too deeply", 2),
         (b'{"tasks": {}}', "tasks is not a list", None),
+        (b'{"type": "a", "id": "outer", "tasks": [{"type": "b"}]}', "both type and tasks", None),
         (b'[{"n": ' + b"9" * 5000 + b"}]", "too many digits", None),
     ],
 )
@@ -110,3 +111,16 @@ def test_a_task_must_be_an_object(entry: Any, tmp_path: Path) -> None:
     with pytest.raises(InvalidTask, match="must be a JSON object") as caught:
         plan(tmp_path, [FRESH, entry])
     assert caught.value.index == 1
+
+
+def test_a_line_with_tasks_of_its_own_is_a_task(tmp_path: Path) -> None:
+    """In JSON lines there is no doubt."""
+    tasks = [{"type": "a", "id": "outer", "tasks": ["x"]}, {"type": "b"}]
+    assert plan(tmp_path, "\n".join(map(json.dumps, tasks))).tasks == tasks
+
+
+def test_no_advice_names_a_command_that_is_not_there(tmp_path: Path) -> None:
+    """``lokiredis import`` is to come."""
+    with pytest.raises(InvalidTask) as caught:
+        plan(tmp_path, [FRESH | {"retries": 1}])
+    assert "lokiredis " not in str(caught.value)

@@ -182,3 +182,55 @@ def test_what_is_no_redis_url_is_a_usage_error(url: str) -> None:
     ran = Cli({"LOKIREDIS_URL": url})("status", code=2)
     assert "not a Redis URL" in ran.err
     assert "er22" not in ran.err
+
+
+@pytest.mark.parametrize("name", ["LOKIREDIS_VERSION", "LOKIREDIS_HELP", "LOKIREDIS__CLICK_DEFAULT_HELP"])
+@pytest.mark.parametrize("verb", ["", "STATUS_"])
+def test_version_and_help_have_no_twin(name: str, verb: str, cli: Cli) -> None:
+    """Whoever exports a version for a build must still be able to work."""
+    name = name.replace("LOKIREDIS_", f"LOKIREDIS_{verb}", 1)
+    assert "0 pending" in cli("status", environment={name: "1"}).out
+
+
+@pytest.mark.parametrize("words", [["--queue", "good", "status"], ["status", "--queue", "good"]])
+@pytest.mark.parametrize("json", [["--json"], []])
+def test_a_bad_variable_does_not_beat_a_good_option(words: list[str], json: list[str], cli: Cli) -> None:
+    """On whichever side of the verb the option stands."""
+    environment = {"LOKIREDIS_QUEUE": "bad!"} | ({"LOKIREDIS_JSON": "maybe"} if json else {})
+    assert cli(*words, *json, environment=environment).out
+    assert cli(*json, *words, environment=environment).out
+
+
+def test_a_bad_variable_that_counts_is_a_usage_error(bare: Cli) -> None:
+    """Named."""
+    assert "LOKIREDIS_JSON" in bare("status", code=2, environment={"LOKIREDIS_JSON": "maybe"}).err
+    assert "queue" in bare("status", code=2, environment={"LOKIREDIS_QUEUE": "bad!"}).err
+
+
+@pytest.mark.parametrize("words", [["--nope"], ["nope"], ["claim", "--nope"], []])
+def test_json_in_the_environment_counts_for_every_mistake(words: list[str], bare: Cli) -> None:
+    """Also for one before the verb."""
+    assert bare(*words, code=2, environment={"LOKIREDIS_JSON": "1"}).error["code"] == "Usage"
+    assert bare(*words, code=2, environment={"LOKIREDIS_JSON": "0"}).err.startswith("Usage:")
+
+
+@pytest.mark.parametrize("verb", [["server", "status"], ["server", "stop"], ["completion", "bash"], ["demo"]])
+@pytest.mark.parametrize("option", [["--url", "redis://x"], ["--queue", "q"]])
+def test_what_reaches_no_queue_refuses_one(verb: list[str], option: list[str], bare: Cli) -> None:
+    """``--url … server stop`` would stop another server than the one named."""
+    assert f"{option[0]}: " in bare(*option, *verb, code=2).err
+    bare(*option, *verb, "--help")
+
+
+def test_the_version_is_a_document_with_json(bare: Cli) -> None:
+    """On either side."""
+    for words in (["--json", "--version"], ["--version", "--json"]):
+        assert re.fullmatch(r"\d+\.\d+\.\d+", bare(*words).data["version"])
+    assert bare("--version", environment={"LOKIREDIS_JSON": "1"}).data["version"]
+
+
+def test_a_usage_error_has_no_escapes(bare: Cli) -> None:
+    """click puts the choices on lines of their own."""
+    ran = bare("completion", code=2)
+    assert "\\n" not in ran.err
+    assert "bash, zsh, fish" in ran.err

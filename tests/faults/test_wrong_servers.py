@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lokiredis import QueueFull, UnsupportedServer
+from lokiredis import QueueFull, QueueUnavailable, UnsupportedServer
 from lokiredis.connect import connect
 
 from ..invariants import check
@@ -157,3 +158,61 @@ def test_data_of_another_schema_is_refused(client: str, server7: RedisServer) ->
                     agent.call(call)
         finally:
             redis.flushall()
+
+
+@contextmanager
+def _server_that_sends(said: bytes) -> Iterator[str]:
+    """The address of something that isn't Redis: it says this to whatever comes, or waits for more."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    open_ones: list[socket.socket] = []
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:  # closed
+                return
+            open_ones.append(connection)
+            connection.recv(65536)
+            connection.sendall(said)
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        for one in (listener, *open_ones):
+            one.close()
+        thread.join(timeout=10)
+
+
+@both
+def test_a_web_server_is_no_redis(client: str) -> None:
+    """Said at once, in our own words."""
+    said = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\r\nno\r\n"
+    with _server_that_sends(said) as address, caller(client, f"redis://{address}") as agent:
+        with pytest.raises(QueueUnavailable, match="no Redis server"):
+            agent.call(lambda q: q.enqueue(type="build"))
+        assert agent.attempts == 1
+
+
+@both
+def test_a_server_without_tls_is_no_longer_tried_than_another(client: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """rediss:// to a plain port, which waits for more: each try ends with the time to connect, and TLS is named."""
+    monkeypatch.setattr("lokiredis.connect.CONNECT_TIMEOUT", 0.3)
+    with _server_that_sends(b"") as address, caller(client, f"rediss://{address}", retry_for=0.1) as agent:
+        began = time.monotonic()
+        with pytest.raises(QueueUnavailable, match=r"TLS \(rediss://\)"):
+            agent.call(lambda q: q.enqueue(type="build"))
+        assert time.monotonic() - began < 5
+        assert agent.attempts == 2
+
+
+@both
+def test_an_answer_that_is_no_tls_is_not_tried_again(client: str) -> None:
+    """rediss:// to a plain port that answers: no later try can do better."""
+    with _server_that_sends(b"-ERR unknown command\r\n") as address, caller(client, f"rediss://{address}") as agent:
+        with pytest.raises(QueueUnavailable, match=r"TLS \(rediss://\)"):
+            agent.call(lambda q: q.enqueue(type="build"))
+        assert agent.attempts == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lokiredis import Failed, Finished, InvalidTask, NoClaim, State
+from lokiredis import Failed, Finished, InvalidState, InvalidTask, NoClaim, State
 
 from ..clock import ClockedQueue
 from .moves import (
@@ -615,3 +615,67 @@ def test_a_request_id_counts_for_one_agent_and_one_operation(clocked: ClockedQue
     assert clocked.pause("a", request="r")
     assert clocked.cancel("x", request="r").ids == ["x"]
     assert clocked.cancel("x", request="r").ids == ["x"]
+
+
+def test_a_request_id_counts_for_one_target(clocked: ClockedQueue) -> None:
+    """The same id for another task, another type or other types is another request."""
+    for id in ("x", "y"):
+        add(clocked, id)
+    for id in ("x", "y"):
+        assert clocked.cancel(id, request="r").ids == [id]
+    for type in ("a", "b"):
+        assert clocked.pause(type, request="r")
+        assert clocked.resume(type, request="r")
+        clocked.trip_breaker(type, request="r")
+    assert {type: breaker.state for type, breaker in clocked.breakers().items()} == {"a": "open", "b": "open"}
+    for type in ("a", "b"):
+        clocked.reset_breaker(type, request="r")
+    assert {type: breaker.state for type, breaker in clocked.breakers().items()} == {"a": "closed", "b": "closed"}
+    assert not clocked.resume(request="r"), "of the whole queue, which is not paused"
+
+
+def test_a_request_id_counts_for_one_dead_letter(clocked: ClockedQueue) -> None:
+    """The same id for another dead letter is another request."""
+    for id in ("x", "y"):
+        add(clocked, id, type="a")
+    for claim in clocked.claim_many("me", "a", 2):
+        clocked.fail(claim, "broken", retry=False)
+    for id in ("x", "y"):
+        clocked.escalate_dead(id, "ask", request="r")
+        assert clocked.get(id).escalation_note == "ask"
+    for id in ("x", "y"):
+        clocked.retry_dead(id, request="r")
+        assert clocked.get(id).state is State.PENDING
+    clocked.reset_breaker("a")
+    for claim in clocked.claim_many("me", "a", 2):
+        clocked.fail(claim, "broken", retry=False)
+    clocked.resolve_dead("x", {"decisionReport": {"why": "a test"}}, request="r")
+    with pytest.raises(InvalidState):
+        clocked.discard_dead("x", request="r")
+    clocked.discard_dead("y", request="r")
+    assert clocked.counts()[State.DEAD_LETTER] == 0
+
+
+def test_a_request_id_counts_for_the_types_of_a_claim(clocked: ClockedQueue) -> None:
+    """The same id for other types is another claim, for the same types in another order the same one."""
+    add(clocked, "x", type="a")
+    add(clocked, "y", type="b")
+    first = clocked.claim("me", ["a", "c"], request="r")
+    assert first
+    assert clocked.claim("me", ["c", "a"], request="r") == first
+    second = clocked.claim("me", "b", request="r")
+    assert second
+    assert second.id == "y"
+    clocked.release(first)
+    assert [claim.id for claim in clocked.exchange("me", "a", request="r").claims] == ["x"]
+    assert clocked.exchange("me", "b", request="r").claims == []
+
+
+def test_the_key_of_a_request_is_bounded(clocked: ClockedQueue) -> None:
+    """A hundred long types, a long agent and a long request make no long key."""
+    types = [f"{n:03}" + "t" * 61 for n in range(100)]
+    add(clocked, "x", type=types[0])
+    assert clocked.claim("a" * 128, types, request="r" * 128)
+    keys = clocked.redis.keys(clocked.keys.prefix + "request:*")
+    assert len(keys) == 1
+    assert len(keys[0]) < 256
