@@ -45,7 +45,7 @@ class PrivateServer:
         """Calls of scripts and the microseconds in them. What a script calls has lines of its own, which are left out:
         its time is within the script's already."""
         stats = self.client.info("commandstats")
-        lines = [stats[name] for name in ("cmdstat_evalsha", "cmdstat_eval") if name in stats]
+        lines = [stats[name] for name in ("cmdstat_fcall", "cmdstat_evalsha") if name in stats]
         return sum(line["calls"] for line in lines), sum(line["usec"] for line in lines)
 
     def spent(self) -> Spent:

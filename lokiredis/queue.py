@@ -9,10 +9,10 @@ import inspect
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from redis.exceptions import MovedError, NoScriptError, RedisError
+from redis.exceptions import MovedError, OutOfMemoryError, RedisError, ResponseError
 
 from . import commands, replies, steps
 from .commands import Command
@@ -31,8 +31,8 @@ from .errors import LokiRedisError
 from .keys import Keys
 from .models import Claim, Enqueued, NewTask, NoClaim, Signal
 from .outages import RETRYABLE, async_retries, retries, translate
-from .scripts import NAMES, Script, load
-from .server import Server, read_server, read_server_async
+from .scripts import NAMES, Loaded, Script, load
+from .server import Server, is_loaded_already, lacks_script, read_server, read_server_async, refuses_functions
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -96,6 +96,17 @@ class _Client:
     def _translated(self, error: BaseException) -> LokiRedisError:
         """The error of our tree that says the same."""
         return translate(error, tls=uses_tls(self.redis))
+
+    def _loaded(self, script: Script) -> Loaded:
+        server = self._server or Server(None)
+        return self._prepare(script).for_server(server.version, functions=server.functions)
+
+    def _goes_without(self, error: ResponseError) -> bool:
+        """Must this server get plain scripts from now on? Memory that is full refuses a library, but no script."""
+        if self._server is None or not (refuses_functions(error) or isinstance(error, OutOfMemoryError)):
+            return False
+        self._server = replace(self._server, functions=False)
+        return True
 
     def _prepare(self, script: Script) -> Script:
         """A place for tests to put their own clock."""
@@ -170,15 +181,32 @@ class Queue(_Client):
     def _send_to(self, redis: SyncRedis, command: Command[Any]) -> Any:
         if self._server is None:
             self._server = read_server(redis)
-        loaded = self._prepare(command.script).for_server(self._server.version)
-        words = self._argv(command)
         try:
-            return redis.evalsha(loaded.sha, str(len(command.keys)), *words)
-        except NoScriptError:
-            # The server may be another one now, after a failover to an older or newer version.
-            self._server = read_server(redis)
-            loaded = self._prepare(command.script).for_server(self._server.version)
-            return redis.eval(loaded.source, str(len(command.keys)), *words)
+            return self._call(redis, self._loaded(command.script), command)
+        except ResponseError as e:
+            if not lacks_script(e) and not (refuses_functions(e) and self._goes_without(e)):
+                raise
+        # The server may be another one now, after a failover to an older or newer version.
+        self._server = read_server(redis).as_known_from(self._server)
+        return self._call(redis, self._load(redis, command.script), command)
+
+    def _call(self, redis: SyncRedis, loaded: Loaded, command: Command[Any]) -> Any:
+        call = redis.fcall if loaded.is_library else redis.evalsha
+        return call(loaded.name, str(len(command.keys)), *self._argv(command))
+
+    def _load(self, redis: SyncRedis, script: Script) -> Loaded:
+        loaded = self._loaded(script)
+        try:
+            if loaded.is_library:
+                redis.function_load(loaded.source)
+            else:
+                redis.script_load(loaded.source)
+        except ResponseError as e:
+            if loaded.is_library and self._goes_without(e):
+                return self._load(redis, script)
+            if not is_loaded_already(e):
+                raise
+        return loaded
 
     def _give_up(self, command: Command[Any] | None) -> None:
         """After Ctrl-C: hand back what *command* claimed, for its caller does not know of it.
@@ -300,7 +328,7 @@ class Queue(_Client):
         try:
             self._server = read_server(self.redis)
             for name in NAMES:
-                self.redis.script_load(load(name).for_server(self._server.version).source)
+                self._load(self.redis, load(name))
         except RedisError as e:
             raise self._translated(e) from None
 
@@ -395,14 +423,31 @@ class AsyncQueue(_Client):
     async def _send(self, command: Command[Any]) -> Any:
         if self._server is None:
             self._server = await read_server_async(self.redis)
-        loaded = self._prepare(command.script).for_server(self._server.version)
-        words = self._argv(command)
         try:
-            return await self.redis.evalsha(loaded.sha, str(len(command.keys)), *words)
-        except NoScriptError:
-            self._server = await read_server_async(self.redis)
-            loaded = self._prepare(command.script).for_server(self._server.version)
-            return await self.redis.eval(loaded.source, str(len(command.keys)), *words)
+            return await self._call(self._loaded(command.script), command)
+        except ResponseError as e:
+            if not lacks_script(e) and not (refuses_functions(e) and self._goes_without(e)):
+                raise
+        self._server = (await read_server_async(self.redis)).as_known_from(self._server)
+        return await self._call(await self._load(command.script), command)
+
+    async def _call(self, loaded: Loaded, command: Command[Any]) -> Any:
+        call = self.redis.fcall if loaded.is_library else self.redis.evalsha
+        return await call(loaded.name, str(len(command.keys)), *self._argv(command))
+
+    async def _load(self, script: Script) -> Loaded:
+        loaded = self._loaded(script)
+        try:
+            if loaded.is_library:
+                await self.redis.function_load(loaded.source)
+            else:
+                await self.redis.script_load(loaded.source)
+        except ResponseError as e:
+            if loaded.is_library and self._goes_without(e):
+                return await self._load(script)
+            if not is_loaded_already(e):
+                raise
+        return loaded
 
     async def _drive(self, todo: steps.Steps[T], progress: _Progress | None = None) -> T:
         progress = progress or _Progress()
@@ -507,7 +552,7 @@ class AsyncQueue(_Client):
         try:
             self._server = await read_server_async(self.redis)
             for name in NAMES:
-                await self.redis.script_load(load(name).for_server(self._server.version).source)
+                await self._load(load(name))
         except RedisError as e:
             raise self._translated(e) from None
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from .lua_library import library
 from .lua_source import expand, fold
 
 _PACKAGED = Path(__file__).parent / "lua"
@@ -33,31 +34,34 @@ class Script:
     keys: tuple[str, ...]
     argv: tuple[str, ...]
 
-    def for_server(self, version: tuple[int, ...] | None) -> Loaded:
-        """The script as this server must get it. None: a server without versions of its own (fakeredis)."""
-        return _for_server(self, version is not None and version >= (7,), version is not None and version < (7,))
+    def for_server(self, version: tuple[int, ...] | None, *, functions: bool = True) -> Loaded:
+        """The script as this server must get it. None: a server without versions of its own (fakeredis).
+
+        ``functions`` False: one that is new enough for a library, but whose ACL allows none.
+        """
+        return _for_server(self, (version or (0,)) >= (7,), functions, version is not None and version < (7,))
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A script's text for one kind of server, and the SHA-1 by which EVALSHA calls it."""
+    """A script's text for one kind of server, and what it is called by: its function's name, or its SHA-1."""
 
     source: str
-    sha: str
+    name: str
+    is_library: bool
 
 
 @cache
-def _for_server(script: Script, flags: bool, old: bool) -> Loaded:
+def _for_server(script: Script, new: bool, functions: bool, old: bool) -> Loaded:
     source = script.source
-    if script.name not in GROWING:
-        if flags:
-            source = "#!lua flags=allow-oom\n" + source
-        elif old:
-            # Redis 6.2 refuses a script only when its first write needs memory: so the first one needs none.
-            source = "redis.call('HDEL', KEYS[1], '')\n" + source
-    elif flags:
-        source = "#!lua\n" + source
-    return Loaded(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+    if new and functions:
+        return Loaded(*library(script.name, source, allow_oom=script.name not in GROWING), is_library=True)
+    if new:
+        source = ("#!lua\n" if script.name in GROWING else "#!lua flags=allow-oom\n") + source
+    elif old and script.name not in GROWING:
+        # Redis 6.2 refuses a script only when its first write needs memory: so the first one needs none.
+        source = "redis.call('HDEL', KEYS[1], '')\n" + source
+    return Loaded(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(), is_library=False)
 
 
 @cache

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from redis.exceptions import ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
 from .errors import UnsupportedServer
 
@@ -20,6 +20,12 @@ class Server:
 
     version: tuple[int, ...] | None
     name: str = "redis"
+    #: False once it has refused a function library: then it gets plain scripts.
+    functions: bool = True
+
+    def as_known_from(self, earlier: Server) -> Server:
+        """This server, with what the earlier look at it found out since."""
+        return replace(self, functions=self.functions and earlier.functions)
 
     @classmethod
     def from_info(cls, info: Mapping[str, Any]) -> Server:
@@ -68,3 +74,19 @@ async def read_server_async(client: Any) -> Server:
         return Server.from_info(await client.info())
     except ResponseError as e:
         return Server.from_refusal(e)
+
+
+def lacks_script(error: ResponseError) -> bool:
+    """Was a script called that this server has not been given yet, or lost?"""
+    return isinstance(error, NoScriptError) or str(error).startswith("Function not found")
+
+
+def is_loaded_already(error: ResponseError) -> bool:
+    """Did another client load the same library first?"""
+    return "already exists" in str(error)
+
+
+def refuses_functions(error: ResponseError) -> bool:
+    """Does this server take no function libraries, by its ACL or by its keeper's choice?"""
+    text = str(error).lower()
+    return ("fcall" in text or "function" in text) and ("permission" in text or "unknown command" in text)

@@ -44,7 +44,7 @@ def _longest(server: RedisServer, calls: int) -> int:
 
     SLOWLOG tells wall time: of many calls the two longest in a hundred are those that another process interrupted.
     """
-    times = sorted(c.microseconds for c in server.slowlog(20_000) if c.command.upper().startswith(b"EVAL"))
+    times = sorted(c.microseconds for c in server.slowlog(20_000) if c.command.upper().startswith((b"EVAL", b"FCALL")))
     outliers = calls // 50
     return times[-1 - outliers] if len(times) > outliers else 0
 
@@ -72,7 +72,7 @@ def _begin(client: Redis) -> None:
 
 def _script_calls(client: Redis) -> int:
     stats = client.info("commandstats")
-    return sum(int(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"]) for name in ("eval", "evalsha"))
+    return sum(int(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"]) for name in ("eval", "evalsha", "fcall"))
 
 
 def _other(queue: ClockedQueue) -> ClockedQueue:

@@ -11,6 +11,7 @@ from redis.exceptions import OutOfMemoryError
 from lokiredis import Claim, Failed, Finished, Outcome, Queue, QueueFull, Released, State
 from lokiredis.commands import Command
 from lokiredis.scripts import NAMES, load
+from lokiredis.server import read_server
 
 from .conftest import real_backend
 from .lua.moves import REPORT, add, add_many, bury, done, drive_on, places, stored, take
@@ -41,6 +42,8 @@ def _fill(queue: Queue) -> None:
     """From now on the server has no memory for anything, and knows no script."""
     queue.redis.config_set("maxmemory", 1)
     queue.redis.script_flush()
+    if read_server(queue.redis).version >= (7,):  # type: ignore[operator]
+        queue.redis.function_flush()
     with pytest.raises(OutOfMemoryError):
         queue.redis.set("more", "x")
 

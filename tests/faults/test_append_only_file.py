@@ -65,8 +65,10 @@ def _record(program: Path, folder: Path) -> tuple[list[_Moment], Path]:
         grows = _growing_file(server.folder)
         clock, played = Clock(), Played()
         with connect(server.url) as redis:
-            moments = [_Moment(grows.stat().st_size, _digest(redis), clock.now)]
             queue = ClockedQueue(redis, NAME, clock)
+            # Libraries stand in the file, too, and are longer than the whole session.
+            queue.load_scripts()
+            moments = [_Moment(grows.stat().st_size, _digest(redis), clock.now)]
             for step in SESSION:
                 play(queue, clock, [step], played)
                 moments.append(_Moment(grows.stat().st_size, _digest(redis), clock.now))
@@ -83,12 +85,13 @@ def _growing_file(folder: Path) -> Path:
 
 
 def _offsets(sizes: list[int], count: int) -> list[int]:
-    """Places all over the file, some of them just around the end of a call."""
+    """Places all over the session, some of them just around the end of a call, and one in what comes before it."""
     chance = random.Random(11)
     ends = sorted(set(sizes))
     around = [chance.choice(ends[1:-1]) + by for by in (-1, 0, 1) for _ in range(count // 10)]
-    step = ends[-1] / (count - len(around))
-    return [round(step * n) for n in range(1, count - len(around) + 1)] + around
+    evenly = count - len(around) - 1
+    step = (ends[-1] - ends[0]) / evenly
+    return [ends[0] // 2, *(ends[0] + round(step * n) for n in range(1, evenly + 1)), *around]
 
 
 def _put(data: Path, folder: Path, grows: Path, size: int) -> None:

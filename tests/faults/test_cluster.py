@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 import redis
 import redis.asyncio
+from redis import Redis
 from redis.exceptions import ResponseError
 
 from lokiredis import AsyncQueue, Claim, Queue
-from lokiredis.scripts import NAMES, load
+from lokiredis.scripts import NAMES, Loaded, load
 
 from ..invariants import check
 from ..servers import RedisServer
@@ -123,29 +124,39 @@ def test_several_queues_share_a_cluster(node: RedisServer) -> None:
             check(plain, f"project-{number}")
 
 
+def _call(plain: Redis, loaded: Loaded, keys: Sequence[str], argv: Sequence[str]) -> None:
+    """As a library's function, or as a script with the line ``#!lua``: both kinds of a new server."""
+    assert loaded.source.startswith("#!lua")
+    if loaded.is_library:
+        plain.function_load(loaded.source, replace=True)
+        plain.fcall(loaded.name, len(keys), *keys, *argv)
+    else:
+        plain.eval(loaded.source, len(keys), *keys, *argv)
+
+
+@pytest.mark.parametrize("functions", [True, False])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_key_in_another_slot_is_rejected(name: str, node: RedisServer) -> None:
+def test_a_key_in_another_slot_is_rejected(name: str, functions: bool, node: RedisServer) -> None:
     """With the line `#!lua` the server refuses a script whose keys are not all in one slot, before it runs."""
     script = load(name)
-    source = script.for_server(node.version).source
-    assert source.startswith("#!lua")
     prefix = "loki:{elsewhere}:"
     keys = [f"loki:{{here}}:{key}" for key in script.keys[:-1]] + [prefix + script.keys[-1]]
     with node.client() as plain:
         plain.flushall()
         with pytest.raises(ResponseError, match=r"(?i)slot"):
-            plain.eval(source, len(keys), *keys, *[prefix for _ in script.argv])
+            _call(plain, script.for_server(node.version, functions=functions), keys, [prefix for _ in script.argv])
         assert plain.dbsize() == 0
 
 
-def test_a_script_that_leaves_its_slot_is_rejected(node: RedisServer) -> None:
+@pytest.mark.parametrize("functions", [True, False])
+def test_a_script_that_leaves_its_slot_is_rejected(functions: bool, node: RedisServer) -> None:
     """A key built inside a script from a prefix of another slot is refused too, and nothing is left behind."""
     script = load("pause")
-    source = script.for_server(node.version).source
     keys = [f"loki:{{here}}:{key}" for key in script.keys]
     argv = {"prefix": "loki:{elsewhere}:", "request": "r-1", "type": "build"}
     with node.client() as plain:
         plain.flushall()
         with pytest.raises(ResponseError, match=r"(?i)slot"):
-            plain.eval(source, len(keys), *keys, *[argv[name] for name in script.argv])
+            loaded = script.for_server(node.version, functions=functions)
+            _call(plain, loaded, keys, [argv[name] for name in script.argv])
         assert plain.dbsize() == 0

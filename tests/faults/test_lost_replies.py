@@ -78,7 +78,8 @@ class _LosesFirst:
         self.calls = 0
 
     def __call__(self, exchange: Exchange) -> bool:
-        if exchange.command not in ("EVALSHA", "EVAL") or exchange.reply.startswith(b"-NOSCRIPT"):
+        missing = exchange.reply.startswith((b"-NOSCRIPT", b"-ERR Function not found"))
+        if exchange.command not in ("EVALSHA", "FCALL") or missing:
             return False
         self.calls += 1
         if self.calls > 1:

@@ -52,7 +52,7 @@ class _Place:
     @property
     def scripts_run(self) -> int:
         stats = self.redis.info("commandstats")
-        return sum(int(stats.get(f"cmdstat_{name}", {}).get("calls", 0)) for name in ("evalsha", "eval"))
+        return sum(int(stats.get(f"cmdstat_{name}", {}).get("calls", 0)) for name in ("evalsha", "eval", "fcall"))
 
     def mark_of(self, type: str) -> bool:
         return bool(self.redis.exists(self.queue.keys.wake(type)))
