@@ -6,15 +6,14 @@ import asyncio
 import builtins
 import functools
 import inspect
-import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from redis.exceptions import MovedError, OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from . import commands, replies, steps
+from .async_executor import AsyncExecutor
 from .commands import Command
 from .connect import (
     AsyncRedis,
@@ -22,40 +21,20 @@ from .connect import (
     blocking_twin,
     connect,
     connect_async,
-    drop_idle,
     resolve,
-    short_twin,
-    uses_tls,
 )
-from .errors import LokiRedisError
+from .executor import RETRY_FOR, Executor, Progress
 from .keys import Keys
 from .models import Claim, Enqueued, NewTask, NoClaim, Signal
-from .outages import RETRYABLE, async_retries, retries, translate
-from .scripts import NAMES, Loaded, Script, load
-from .server import Server, is_loaded_already, lacks_script, read_server, read_server_async, refuses_functions
+from .outages import RETRYABLE
+from .scripts import NAMES, load
+from .server import read_server, read_server_async
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 T = TypeVar("T")
 P = ParamSpec("P")
-
-#: How long a call is repeated while Redis is away, in seconds, before QueueUnavailable.
-RETRY_FOR = 20.0
-
-#: After a refused connection, in seconds.
-REFUSED_PAUSE = (0.2, 1.0)
-
-_NUMBERS = frozenset((int, float))
-
-
-@dataclass
-class _Progress:
-    """Whether a call is under way, which must not be cut off: nobody would know what it did."""
-
-    sending: bool = False
-    #: The call that was sent last, unless its answer gave nothing out.
-    command: Command[Any] | None = None
 
 
 def _signature(method: Callable[..., Any], build: Callable[..., Any]) -> None:
@@ -83,51 +62,14 @@ def _async(build: Callable[Concatenate[Keys, P], Command[T]]) -> Callable[Concat
     return method
 
 
-class _Client:
-    """What both clients share: the queue's keys, and which text of a script the server needs."""
-
-    def __init__(self, name: str, retry_for: float) -> None:
-        self.keys = Keys(name)
-        self.name = name
-        self.retry_for = retry_for
-        self.redis: Any = None
-        self._server: Server | None = None
-
-    def _translated(self, error: BaseException) -> LokiRedisError:
-        """The error of our tree that says the same."""
-        return translate(error, tls=uses_tls(self.redis))
-
-    def _loaded(self, script: Script) -> Loaded:
-        server = self._server or Server(None)
-        return self._prepare(script).for_server(server.version, functions=server.functions)
-
-    def _goes_without(self, error: ResponseError) -> bool:
-        """Must this server get plain scripts from now on? Memory that is full refuses a library, but no script."""
-        if self._server is None or not (refuses_functions(error) or isinstance(error, OutOfMemoryError)):
-            return False
-        self._server = replace(self._server, functions=False)
-        return True
-
-    def _prepare(self, script: Script) -> Script:
-        """A place for tests to put their own clock."""
-        return script
-
-    def _argv(self, command: Command[Any]) -> builtins.list[Any]:
-        # No numbers: hiredis ends the process when a signal such as Ctrl-C comes while it writes one as text.
-        return [*command.keys, *(str(word) if type(word) in _NUMBERS else word for word in command.argv)]
-
-
-class Queue(_Client):
+class Queue(Executor):
     """One queue, blocking calls. ``Queue.from_url()`` uses the embedded server; close it, or use ``with``.
 
     Every method may raise QueueUnavailable after retrying for ``retry_for`` seconds, and SchemaMismatch.
     """
 
     def __init__(self, redis_client: SyncRedis, name: str = "default", *, retry_for: float = RETRY_FOR) -> None:
-        super().__init__(name, retry_for)
-        self.redis = redis_client
-        self._blocking: SyncRedis | None = None
-        self._owned = False
+        super().__init__(redis_client, name, retry_for)
 
     @classmethod
     def from_url(cls, url: str | None = None, name: str = "default", *, retry_for: float = RETRY_FOR) -> Self:
@@ -150,128 +92,6 @@ class Queue(_Client):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-    def run(self, command: Command[T]) -> T:
-        """Send a command, again while Redis is away, and read its reply. Interrupted, it hands back what it claimed."""
-        try:
-            return self._answer(command)
-        except Exception:
-            raise
-        except BaseException:
-            self._give_up(command)
-            raise
-
-    def _answer(self, command: Command[T]) -> T:
-        try:
-            return command.parse(self._send(command))
-        except (RedisError, OSError) as e:
-            if not translate.is_outage(e):
-                raise self._translated(e) from None
-        try:
-            for attempt in retries(self.retry_for):
-                with attempt:
-                    return command.parse(self._send(command))
-        except (RedisError, OSError) as e:
-            raise self._translated(e) from e
-        raise AssertionError("tenacity ended without a result")
-
-    def _send(self, command: Command[Any]) -> Any:
-        return self._send_to(self.redis, command)
-
-    def _send_to(self, redis: SyncRedis, command: Command[Any]) -> Any:
-        if self._server is None:
-            self._server = read_server(redis)
-        try:
-            return self._call(redis, self._loaded(command.script), command)
-        except ResponseError as e:
-            if not lacks_script(e) and not (refuses_functions(e) and self._goes_without(e)):
-                raise
-        # The server may be another one now, after a failover to an older or newer version.
-        self._server = read_server(redis).as_known_from(self._server)
-        return self._call(redis, self._load(redis, command.script), command)
-
-    def _call(self, redis: SyncRedis, loaded: Loaded, command: Command[Any]) -> Any:
-        call = redis.fcall if loaded.is_library else redis.evalsha
-        return call(loaded.name, str(len(command.keys)), *self._argv(command))
-
-    def _load(self, redis: SyncRedis, script: Script) -> Loaded:
-        loaded = self._loaded(script)
-        try:
-            if loaded.is_library:
-                redis.function_load(loaded.source)
-            else:
-                redis.script_load(loaded.source)
-        except ResponseError as e:
-            if loaded.is_library and self._goes_without(e):
-                return self._load(redis, script)
-            if not is_loaded_already(e):
-                raise
-        return loaded
-
-    def _give_up(self, command: Command[Any] | None) -> None:
-        """After Ctrl-C: hand back what *command* claimed, for its caller does not know of it.
-
-        Whether it had come through or not, the same request has the same answer (design rule 9). One try, on a new
-        connection: when that fails, the tasks come back with the end of their leases. A second Ctrl-C ends it.
-        """
-        drop_idle(self.redis)
-        if self._blocking is not None:
-            drop_idle(self._blocking)
-        if command is None or command.undo is None or self._server is None:
-            return
-        try:
-            twin = short_twin(self.redis, command.keys[0])
-            try:
-                undo = command.undo(command.parse(self._send_to(twin, command)))
-                if undo is not None:
-                    self._send_to(twin, undo)
-            finally:
-                twin.connection_pool.disconnect()
-        except (RedisError, OSError, LokiRedisError):
-            pass
-
-    def _drive(self, todo: steps.Steps[T]) -> T:
-        progress = _Progress()
-        try:
-            return self._carry_out(todo, progress)
-        except Exception:
-            raise
-        except BaseException:
-            self._give_up(progress.command)
-            raise
-
-    def _carry_out(self, todo: steps.Steps[T], progress: _Progress) -> T:
-        answer: Any = None
-        raised: LokiRedisError | None = None
-        try:
-            while True:
-                step = todo.throw(raised) if raised else todo.send(answer)
-                answer, raised = None, None
-                progress.command = step if isinstance(step, Command) else None
-                if isinstance(step, Command):
-                    try:
-                        answer = self._answer(step)
-                    except LokiRedisError as e:
-                        raised = e
-                elif isinstance(step, steps.Sleep):
-                    time.sleep(step.seconds)
-                else:
-                    self._block(step)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
-
-    def _block(self, step: steps.Block) -> None:
-        if self._blocking is None:
-            self._blocking = blocking_twin(self.redis, steps.LONGEST_BLOCK, step.marks[0])
-        try:
-            self._blocking.bzpopmin(list(step.marks), timeout=str(step.seconds))
-        except MovedError:
-            self._blocking = None  # the queue is on another node of the cluster now
-        except (RedisError, OSError) as e:
-            if not translate.is_outage(e):
-                raise self._translated(e) from None
-            # The next claim meets the same outage, or none when only this connection is refused: then it must not spin.
-            time.sleep(min(step.seconds, random.uniform(*REFUSED_PAUSE)))
 
     def claim(
         self,
@@ -360,18 +180,14 @@ class Queue(_Client):
     breakers = _sync(commands.breakers)
 
 
-class AsyncQueue(_Client):
+class AsyncQueue(AsyncExecutor):
     """One queue, for asyncio: the methods of :class:`Queue`, awaited. Close it, or use ``async with``.
 
     It belongs to the event loop that it is first used in.
     """
 
     def __init__(self, redis_client: AsyncRedis, name: str = "default", *, retry_for: float = RETRY_FOR) -> None:
-        super().__init__(name, retry_for)
-        self.redis = redis_client
-        self._blocking: AsyncRedis | None = None
-        self._owned = False
-        self._loop: asyncio.AbstractEventLoop | None = None
+        super().__init__(redis_client, name, retry_for)
 
     @classmethod
     def from_url(cls, url: str | None = None, name: str = "default", *, retry_for: float = RETRY_FOR) -> Self:
@@ -379,14 +195,6 @@ class AsyncQueue(_Client):
         made = cls(connect_async(resolve(url)), name, retry_for=retry_for)
         made._owned = True
         return made
-
-    def _stay_in_loop(self) -> None:
-        """Connections work only in the event loop that they were made in: asyncio says that in its own words."""
-        here = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = here
-        if self._loop is not here:
-            raise LokiRedisError("an AsyncQueue belongs to one event loop: make one of its own in each asyncio.run()")
 
     async def close(self) -> None:
         """Close the connections that this object made."""
@@ -404,86 +212,6 @@ class AsyncQueue(_Client):
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
-    async def run(self, command: Command[T]) -> T:
-        """Send a command, again while Redis is away, and read its reply."""
-        self._stay_in_loop()
-        try:
-            return command.parse(await self._send(command))
-        except (RedisError, OSError) as e:
-            if not translate.is_outage(e):
-                raise self._translated(e) from None
-        try:
-            async for attempt in async_retries(self.retry_for):
-                with attempt:
-                    return command.parse(await self._send(command))
-        except (RedisError, OSError) as e:
-            raise self._translated(e) from e
-        raise AssertionError("tenacity ended without a result")
-
-    async def _send(self, command: Command[Any]) -> Any:
-        if self._server is None:
-            self._server = await read_server_async(self.redis)
-        try:
-            return await self._call(self._loaded(command.script), command)
-        except ResponseError as e:
-            if not lacks_script(e) and not (refuses_functions(e) and self._goes_without(e)):
-                raise
-        self._server = (await read_server_async(self.redis)).as_known_from(self._server)
-        return await self._call(await self._load(command.script), command)
-
-    async def _call(self, loaded: Loaded, command: Command[Any]) -> Any:
-        call = self.redis.fcall if loaded.is_library else self.redis.evalsha
-        return await call(loaded.name, str(len(command.keys)), *self._argv(command))
-
-    async def _load(self, script: Script) -> Loaded:
-        loaded = self._loaded(script)
-        try:
-            if loaded.is_library:
-                await self.redis.function_load(loaded.source)
-            else:
-                await self.redis.script_load(loaded.source)
-        except ResponseError as e:
-            if loaded.is_library and self._goes_without(e):
-                return await self._load(script)
-            if not is_loaded_already(e):
-                raise
-        return loaded
-
-    async def _drive(self, todo: steps.Steps[T], progress: _Progress | None = None) -> T:
-        progress = progress or _Progress()
-        answer: Any = None
-        raised: LokiRedisError | None = None
-        try:
-            while True:
-                step = todo.throw(raised) if raised else todo.send(answer)
-                answer, raised = None, None
-                if isinstance(step, Command):
-                    progress.sending = True
-                    try:
-                        answer = await self.run(step)
-                    except LokiRedisError as e:
-                        raised = e
-                    finally:
-                        progress.sending = False
-                elif isinstance(step, steps.Sleep):
-                    await asyncio.sleep(step.seconds)
-                else:
-                    await self._block(step)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
-
-    async def _block(self, step: steps.Block) -> None:
-        if self._blocking is None:
-            self._blocking = blocking_twin(self.redis, steps.LONGEST_BLOCK, step.marks[0])
-        try:
-            await self._blocking.bzpopmin(list(step.marks), timeout=str(step.seconds))
-        except MovedError:
-            self._blocking = None
-        except (RedisError, OSError) as e:
-            if not translate.is_outage(e):
-                raise self._translated(e) from None
-            await asyncio.sleep(min(step.seconds, random.uniform(*REFUSED_PAUSE)))
-
     async def claim(
         self,
         agent: str,
@@ -495,7 +223,7 @@ class AsyncQueue(_Client):
     ) -> Claim | NoClaim:
         """As :meth:`Queue.claim`."""
         todo = steps.claim(self.keys, agent, types, lease=lease, wait=wait, request=request, now=time.monotonic)
-        progress = _Progress()
+        progress = Progress()
         inner = asyncio.ensure_future(self._drive(todo, progress))
         try:
             await asyncio.wait([inner])
@@ -503,22 +231,6 @@ class AsyncQueue(_Client):
             await asyncio.shield(self._give_up(inner, progress))
             raise
         return inner.result()
-
-    async def _give_up(self, inner: asyncio.Future[Claim | NoClaim], progress: _Progress) -> None:
-        """End a cancelled claim without losing a task: what was claimed while the cancellation came is handed back.
-
-        A call under way is waited for. Waiting is cancelled until it has heard: redis-py sends through
-        asyncio.wait_for, which before Python 3.12 swallows a cancellation that comes as the sending ends.
-        """
-        while not inner.done():
-            if not progress.sending:
-                inner.cancel()
-            await asyncio.wait([inner], timeout=0.05)
-        if inner.cancelled() or inner.exception() is not None:
-            return
-        found = inner.result()
-        if isinstance(found, Claim):
-            await self.release(found, reason="the call that claimed it was cancelled")
 
     async def enqueue_many(
         self, tasks: Iterable[NewTask | Mapping[str, Any]], *, request: str | None = None

@@ -47,7 +47,8 @@ class Session:
         if self.url is not None and not is_redis_url(self.url):
             raise click.BadParameter(f"not a Redis URL: {shown_url(self.url)}", param_hint="--url")
         name = "default" if self.queue_name is None else queue_name(self.queue_name)
-        from ..queue import RETRY_FOR, Queue
+        from ..executor import RETRY_FOR
+        from ..queue import Queue
 
         self._catch_warnings()
         queue = Queue.from_url(self.url, name, retry_for=RETRY_FOR if patient else _RETRY_FOR)

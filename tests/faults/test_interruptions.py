@@ -114,7 +114,7 @@ def test_a_second_interruption_ends_at_once(queue: Queue, monkeypatch: pytest.Mo
         tries += 1
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lokiredis.queue.short_twin", interrupt)
+    monkeypatch.setattr("lokiredis.executor.short_twin", interrupt)
     queue.enqueue(id="a", type=TYPE)
     agent.interruptions = 1
     with pytest.raises(KeyboardInterrupt):

@@ -1,0 +1,139 @@
+"""As executor.py, for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any, TypeVar
+
+from redis.exceptions import MovedError, RedisError, ResponseError
+
+from . import commands, steps
+from .commands import Command
+from .connect import (
+    AsyncRedis,
+    blocking_twin,
+)
+from .errors import LokiRedisError
+from .executor import REFUSED_PAUSE, Client, Progress
+from .models import Claim, NoClaim
+from .outages import async_retries, translate
+from .scripts import Loaded, Script
+from .server import is_loaded_already, lacks_script, read_server_async, refuses_functions
+
+T = TypeVar("T")
+
+
+class AsyncExecutor(Client):
+    """Awaited calls. It belongs to the event loop that it is first used in."""
+
+    def __init__(self, redis_client: AsyncRedis, name: str, retry_for: float) -> None:
+        super().__init__(name, retry_for)
+        self.redis = redis_client
+        self._blocking: AsyncRedis | None = None
+        self._owned = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def _stay_in_loop(self) -> None:
+        """Connections work only in the event loop that they were made in: asyncio says that in its own words."""
+        here = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = here
+        if self._loop is not here:
+            raise LokiRedisError("an AsyncQueue belongs to one event loop: make one of its own in each asyncio.run()")
+
+    async def run(self, command: Command[T]) -> T:
+        """Send a command, again while Redis is away, and read its reply."""
+        self._stay_in_loop()
+        try:
+            return command.parse(await self._send(command))
+        except (RedisError, OSError) as e:
+            if not translate.is_outage(e):
+                raise self._translated(e) from None
+        try:
+            async for attempt in async_retries(self.retry_for):
+                with attempt:
+                    return command.parse(await self._send(command))
+        except (RedisError, OSError) as e:
+            raise self._translated(e) from e
+        raise AssertionError("tenacity ended without a result")
+
+    async def _send(self, command: Command[Any]) -> Any:
+        if self._server is None:
+            self._server = await read_server_async(self.redis)
+        try:
+            return await self._call(self._loaded(command.script), command)
+        except ResponseError as e:
+            if not lacks_script(e) and not (refuses_functions(e) and self._goes_without(e)):
+                raise
+        self._server = (await read_server_async(self.redis)).as_known_from(self._server)
+        return await self._call(await self._load(command.script), command)
+
+    async def _call(self, loaded: Loaded, command: Command[Any]) -> Any:
+        call = self.redis.fcall if loaded.is_library else self.redis.evalsha
+        return await call(loaded.name, str(len(command.keys)), *self._argv(command))
+
+    async def _load(self, script: Script) -> Loaded:
+        loaded = self._loaded(script)
+        try:
+            if loaded.is_library:
+                await self.redis.function_load(loaded.source)
+            else:
+                await self.redis.script_load(loaded.source)
+        except ResponseError as e:
+            if loaded.is_library and self._goes_without(e):
+                return await self._load(script)
+            if not is_loaded_already(e):
+                raise
+        return loaded
+
+    async def _drive(self, todo: steps.Steps[T], progress: Progress | None = None) -> T:
+        progress = progress or Progress()
+        answer: Any = None
+        raised: LokiRedisError | None = None
+        try:
+            while True:
+                step = todo.throw(raised) if raised else todo.send(answer)
+                answer, raised = None, None
+                if isinstance(step, Command):
+                    progress.sending = True
+                    try:
+                        answer = await self.run(step)
+                    except LokiRedisError as e:
+                        raised = e
+                    finally:
+                        progress.sending = False
+                elif isinstance(step, steps.Sleep):
+                    await asyncio.sleep(step.seconds)
+                else:
+                    await self._block(step)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]
+
+    async def _block(self, step: steps.Block) -> None:
+        if self._blocking is None:
+            self._blocking = blocking_twin(self.redis, steps.LONGEST_BLOCK, step.marks[0])
+        try:
+            await self._blocking.bzpopmin(list(step.marks), timeout=str(step.seconds))
+        except MovedError:
+            self._blocking = None
+        except (RedisError, OSError) as e:
+            if not translate.is_outage(e):
+                raise self._translated(e) from None
+            await asyncio.sleep(min(step.seconds, random.uniform(*REFUSED_PAUSE)))
+
+    async def _give_up(self, inner: asyncio.Future[Claim | NoClaim], progress: Progress) -> None:
+        """End a cancelled claim without losing a task: what was claimed while the cancellation came is handed back.
+
+        A call under way is waited for. Waiting is cancelled until it has heard: redis-py sends through
+        asyncio.wait_for, which before Python 3.12 swallows a cancellation that comes as the sending ends.
+        """
+        while not inner.done():
+            if not progress.sending:
+                inner.cancel()
+            await asyncio.wait([inner], timeout=0.05)
+        if inner.cancelled() or inner.exception() is not None:
+            return
+        found = inner.result()
+        if isinstance(found, Claim):
+            await self.run(commands.release(self.keys, found, reason="the call that claimed it was cancelled"))
