@@ -65,7 +65,8 @@ def _claim(
         request=scoped_request(request, "claim", agent, *sorted(names)),
         limit=arguments.limit(limit),
         lease=arguments.lease_ms(lease),
-        undo=lambda found: hand_back(keys, agent, found),
+        # What has an id of the caller's own is asked for again by it, and must still be his then.
+        undo=(lambda found: hand_back(keys, agent, found)) if request is None else None,
     )
 
 

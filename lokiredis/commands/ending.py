@@ -134,7 +134,7 @@ def exchange(
         limit=arguments.limit(limit, 0),
         lease=arguments.lease_ms(lease),
         count=len(names),
-        undo=lambda found: hand_back(keys, agent, found.claims),
+        undo=(lambda found: hand_back(keys, agent, found.claims)) if request is None else None,
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from redis import Redis, RedisCluster
 
-from lokiredis import Claim, Queue
+from lokiredis import Claim, Queue, commands
 from lokiredis.commands import Command
 
 from ..invariants import check
@@ -192,3 +192,10 @@ def test_the_task_is_handed_back_in_a_cluster(program7: Path) -> None:
             agent.claim("me", TYPE)
         assert agent.get("a").attempts[-1].outcome == "released"
         agent.close()
+
+
+def test_what_has_an_id_of_the_callers_own_is_kept(queue: Queue) -> None:
+    """Its caller asks for it again by that id, and must not get a claim that was handed back meanwhile."""
+    assert commands.claim_once(queue.keys, "agent", "build").undo is not None
+    assert commands.claim_once(queue.keys, "agent", "build", request="job7").undo is None
+    assert commands.exchange(queue.keys, "agent", "build", finished=[], request="job7").undo is None
