@@ -83,8 +83,9 @@ def stop(session: Session, /) -> None:
     JSON: as of status.
     """
     found = _server()
+    was_running = found.status().running
     found.stop()
-    _answer(session, found.status())
+    _answer(session, found.status(), "Stopped" if was_running else "Not running")
 
 
 def _server() -> EmbeddedServer:
@@ -93,11 +94,11 @@ def _server() -> EmbeddedServer:
     return EmbeddedServer(find_folder())
 
 
-def _answer(session: Session, found: ServerStatus) -> None:
+def _answer(session: Session, found: ServerStatus, not_running: str = "Not running") -> None:
     data = {
         name: value if value is None or isinstance(value, (bool, int)) else str(value) for name, value in _fields(found)
     }
-    session.answer(data, lambda: _tell(found))
+    session.answer(data, lambda: _tell(found, not_running))
 
 
 def _fields(found: ServerStatus) -> list[tuple[str, Any]]:
@@ -106,9 +107,9 @@ def _fields(found: ServerStatus) -> list[tuple[str, Any]]:
     return [(field.name, getattr(found, field.name)) for field in fields(found)]
 
 
-def _tell(found: ServerStatus) -> None:
+def _tell(found: ServerStatus, not_running: str) -> None:
     if not found.running:
-        click.echo(safe(f"Not running. Its data: {found.folder}"))
+        click.echo(safe(f"{not_running}. Its data: {found.folder}"))
         return
     click.echo(safe(f"Running: {found.url}"))
     if found.port is not None:

@@ -167,8 +167,10 @@ def test_without_a_url_the_embedded_server_is_used(start_program: Callable[..., 
         assert {check["level"] for check in checks} == {"ok"}
         assert program("server", "stop", "--json").data["running"] is False
         assert program("show", "x").code == 0
+        assert program("server", "stop").out.startswith("Stopped.")
     finally:
         program("server", "stop")
+    assert program("server", "stop").out.startswith("Not running.")
     assert program("server", "status").out.startswith("Not running.")
 
 
