@@ -17,7 +17,11 @@ if again then return tonumber(again) end
 if type ~= '' and not is_id(type, 64) then return refuse(refusal('InvalidTask', 'not a task type', {field = 'type'})) end
 local key, field = queue, 'paused'
 if type ~= '' then key, field = paused, type end
-if redis.call('HEXISTS', key, field) == 1 then return 0 end
+-- Also this answer is remembered: a repeated call must not act on what others have changed since (design rule 9).
+if redis.call('HEXISTS', key, field) == 1 then
+  remember(request, '0')
+  return 0
+end
 hset(key, field, now)
 event('paused', '', type)
 signal('PAUSE', {type = type ~= '' and type or nil})

@@ -18,7 +18,7 @@ local words = breaker(type)
 if words then
   words[FAILURES], words[WAIT], words[SKIP] = 0, '', ''
   change_breaker(type, words, 'closed')
-  remember(request, '1')
   -- @include lib/conclude.lua
 end
+remember(request, '1')
 return 1

@@ -26,14 +26,18 @@ if agent ~= '' then
     -- The rate limits in a row go on counting: only a completed task shows that the limit is over (design rule 15).
     hold(agent, now, in_a_row)
     event('resumed', '', '', agent)
-    remember(request, '1')
   end
+  remember(request, was == 1 and '1' or '0')
   -- @include lib/conclude.lua
   return was
 end
 local key, field = queue, 'paused'
 if type ~= '' then key, field = paused, type end
-if redis.call('HEXISTS', key, field) == 0 then return 0 end
+-- Also this answer is remembered: a repeated call must not act on what others have changed since (design rule 9).
+if redis.call('HEXISTS', key, field) == 0 then
+  remember(request, '0')
+  return 0
+end
 hdel(key, field)
 event('resumed', '', type)
 signal('RESUME', {type = type ~= '' and type or nil})

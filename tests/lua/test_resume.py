@@ -58,6 +58,35 @@ def test_a_hold_that_has_ended(clocked: ClockedQueue) -> None:
     assert clocked.resume(agent=AGENT) is False
 
 
+def test_an_answer_without_a_change_is_remembered(clocked: ClockedQueue) -> None:
+    """A call that found nothing to do, and whose reply was lost, does not undo what others did since."""
+    add(clocked, "x")
+    assert not clocked.resume("a", request="r-1")
+    assert not clocked.resume(request="r-2")
+    assert not clocked.resume(agent="me", request="r-3")
+    clocked.reset_breaker("a", request="r-4")
+    clocked.pause("a")
+    assert not clocked.pause("a", request="r-5")
+    clocked.pause()
+    assert not clocked.pause(request="r-6")
+    clocked.trip_breaker("a")
+    assert not clocked.resume("a", request="r-1")
+    assert not clocked.resume(request="r-2")
+    clocked.reset_breaker("a", request="r-4")
+    stats = clocked.stats()
+    assert (stats.paused, stats.types["a"].paused) == (True, True)
+    assert clocked.breakers()["a"].state == "open"
+    clocked.resume("a")
+    clocked.resume()
+    assert not clocked.pause("a", request="r-5")
+    assert not clocked.pause(request="r-6")
+    claim = (clocked.reset_breaker("a"), clocked.claim("me", "a"))[1]
+    clocked.rate_limited(claim, "429", retry_after=60)
+    assert not clocked.resume(agent="me", request="r-3")
+    clocked.slowdown(0)
+    assert clocked.claim("me", "a").reason == "held"
+
+
 def test_bad_names(clocked: ClockedQueue) -> None:
     """What is no agent and no type is refused."""
     for agent in ("", "a b", "x" * 129):
