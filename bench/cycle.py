@@ -9,24 +9,46 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from figures import Figure, Report, number
 from private_server import PrivateServer, Spent
 from workload import AGENT, OUTPUT, REPORT, TYPES, copy_of, independent_tasks, plan
 
-from lokiredis import Claim, Finished, Queue
+from lokiredis import Claim, Finished, NewTask, NoClaim, Queue, commands
+from lokiredis.commands import Command
 from lokiredis.scripts import LUA, Script, read
 
-SIZES = (1, 10, 100)
-TARGETS = {1: 95.0, 100: 45.0}
+#: What is measured, and the size of its batches.
+LOADS = {"1": 1, "1, busy server": 1, "10": 10, "100": 100}
+TARGETS = {"1": 95.0, "1, busy server": 95.0, "100": 45.0}
+#: Calls that a busy server has before it at a time.
+WAITING = 50
 STEPS = ("enqueue", "claim", "complete")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class _Step:
     spent: Spent
     seconds: float
+
+
+class _BusyQueue(Queue):
+    """The calls of a fleet: one task each, and the next ones wait already when one is done."""
+
+    def together(self, calls: list[Command[T]]) -> list[T]:
+        """Send the calls without waiting for a reply in between."""
+        found: list[T] = []
+        for first in range(0, len(calls), WAITING):
+            part = calls[first : first + WAITING]
+            pipe = self.redis.pipeline(transaction=False)
+            for call in part:
+                loaded = self._loaded(call.script)
+                send = pipe.fcall if loaded.is_library else pipe.evalsha
+                send(loaded.name, str(len(call.keys)), *self._argv(call))
+            found += [call.parse(reply) for call, reply in zip(part, pipe.execute(), strict=True)]
+        return found
 
 
 def _timed(server: PrivateServer, run: Callable[[], Any]) -> _Step:
@@ -65,6 +87,24 @@ def _complete(queue: Queue, claims: list[Claim], size: int) -> None:
         queue.exchange(AGENT, TYPES, finished=batch, limit=0)
 
 
+def _busy_round(server: PrivateServer, queue: _BusyQueue, tasks: list[dict[str, Any]]) -> dict[str, _Step]:
+    queue.load_scripts()
+    keys = queue.keys
+    new = [commands.enqueue_batch(keys, [NewTask.from_json(task)], commands.new_request()) for task in tasks]
+    taking = [commands.claim_once(keys, AGENT, TYPES) for _ in tasks]
+    steps = {"enqueue": _timed(server, lambda: queue.together(new))}
+    claims: list[Claim | NoClaim] = []
+    steps["claim"] = _timed(server, lambda: claims.extend(queue.together(taking)))
+    endings = [
+        commands.complete(keys, claim, output=OUTPUT, decision_report=REPORT)
+        for claim in claims
+        if isinstance(claim, Claim)
+    ]
+    assert len(endings) == len(tasks), f"{len(endings)} of {len(tasks)} were claimed"
+    steps["complete"] = _timed(server, lambda: queue.together(endings))
+    return steps
+
+
 def _round(server: PrivateServer, queue: Queue, tasks: list[dict[str, Any]], size: int) -> dict[str, _Step]:
     claims: list[Claim] = []
     steps = {
@@ -77,16 +117,20 @@ def _round(server: PrivateServer, queue: Queue, tasks: list[dict[str, Any]], siz
 
 
 def measure_cycle(server: PrivateServer, *, rounds: int, tasks: int) -> Report:
-    """Batches of 1, 10 and 100 by turns; the first round of each only warms up."""
+    """All loads by turns; the first round of each only warms up."""
     documents = independent_tasks(plan())
-    queues = {size: Queue(server.client, f"cycle-{size}") for size in SIZES}
-    found: dict[int, dict[str, list[float]]] = {size: defaultdict(list) for size in SIZES}
+    queues = {load: _BusyQueue(server.client, f"cycle-{number}") for number, load in enumerate(LOADS)}
+    found: dict[str, dict[str, list[float]]] = {load: defaultdict(list) for load in LOADS}
     for turn in range(rounds + 1):
-        for size in random.sample(SIZES, len(SIZES)):
-            steps = _round(server, queues[size], list(islice(documents, tasks)), size)
+        for load in random.sample(list(LOADS), len(LOADS)):
+            batch = list(islice(documents, tasks))
+            if load == "1, busy server":
+                steps = _busy_round(server, queues[load], batch)
+            else:
+                steps = _round(server, queues[load], batch, LOADS[load])
             if turn == 0:
                 continue
-            numbers = found[size]
+            numbers = found[load]
             for name in STEPS:
                 numbers[name].append(steps[name].spent.script / tasks)
             numbers["full cycle"].append(sum(step.spent.script for step in steps.values()) / tasks)
@@ -94,23 +138,23 @@ def measure_cycle(server: PrivateServer, *, rounds: int, tasks: int) -> Report:
             numbers["tasks/s"].append(tasks / sum(step.seconds for step in steps.values()))
     figures = tuple(
         Figure(
-            f"batches of {size}",
+            f"batches of {load}",
             name,
             "tasks/s" if name == "tasks/s" else "µs",
             tuple(values),
-            TARGETS.get(size) if name == "full cycle" else None,
+            TARGETS.get(load) if name == "full cycle" else None,
         )
-        for size in SIZES
-        for name, values in found[size].items()
+        for load in LOADS
+        for name, values in found[load].items()
     )
     rows = tuple(
         (
-            str(size),
-            *(number(median(found[size][name])) for name in (*STEPS, "full cycle")),
-            number(min(found[size]["full cycle"])),
-            *(number(median(found[size][name])) for name in ("CPU", "tasks/s")),
+            load,
+            *(number(median(found[load][name])) for name in (*STEPS, "full cycle")),
+            number(min(found[load]["full cycle"])),
+            *(number(median(found[load][name])) for name in ("CPU", "tasks/s")),
         )
-        for size in SIZES
+        for load in LOADS
     )
     title = "Server time per task (µs, scripts only), CPU of the server's process (µs), one sync client (tasks/s)"
     return Report(title, ("batch", *STEPS, "full cycle", "lowest round", "all CPU", "tasks/s"), rows, figures)

@@ -80,11 +80,11 @@ def test_an_answer_without_a_change_is_remembered(clocked: ClockedQueue) -> None
     clocked.resume()
     assert not clocked.pause("a", request="r-5")
     assert not clocked.pause(request="r-6")
-    claim = (clocked.reset_breaker("a"), clocked.claim("me", "a"))[1]
-    clocked.rate_limited(claim, "429", retry_after=60)
+    clocked.reset_breaker("a")
+    clocked.rate_limited(take(clocked, agent="me"), "429", retry_after=60)
     assert not clocked.resume(agent="me", request="r-3")
     clocked.slowdown(0)
-    assert clocked.claim("me", "a").reason == "held"
+    assert refused(clocked, agent="me").reason == "held"
 
 
 def test_bad_names(clocked: ClockedQueue) -> None:
