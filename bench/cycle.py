@@ -8,10 +8,12 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
+from operator import truediv
 from statistics import median
 from typing import Any, TypeVar
 
 from figures import Figure, Report, number
+from floor import Floor
 from private_server import PrivateServer, Spent
 from workload import AGENT, OUTPUT, REPORT, TYPES, copy_of, independent_tasks, plan
 
@@ -117,8 +119,9 @@ def _round(server: PrivateServer, queue: Queue, tasks: list[dict[str, Any]], siz
 
 
 def measure_cycle(server: PrivateServer, *, rounds: int, tasks: int) -> Report:
-    """All loads by turns; the first round of each only warms up."""
+    """All loads by turns, each after the same writes without any rule; the first round of each only warms up."""
     documents = independent_tasks(plan())
+    floors = {load: Floor(server, f"floor-{number}") for number, load in enumerate(LOADS)}
     queues = {load: _BusyQueue(server.client, f"cycle-{number}") for number, load in enumerate(LOADS)}
     found: dict[str, dict[str, list[float]]] = {load: defaultdict(list) for load in LOADS}
     for turn in range(rounds + 1):
@@ -128,9 +131,11 @@ def measure_cycle(server: PrivateServer, *, rounds: int, tasks: int) -> Report:
                 steps = _busy_round(server, queues[load], batch)
             else:
                 steps = _round(server, queues[load], batch, LOADS[load])
+            limit = floors[load].round(batch, LOADS[load], waiting=WAITING if load == "1, busy server" else 1)
             if turn == 0:
                 continue
             numbers = found[load]
+            numbers["floor"].append(sum(spent.script for spent in limit.values()) / tasks)
             for name in STEPS:
                 numbers[name].append(steps[name].spent.script / tasks)
             numbers["full cycle"].append(sum(step.spent.script for step in steps.values()) / tasks)
@@ -152,12 +157,16 @@ def measure_cycle(server: PrivateServer, *, rounds: int, tasks: int) -> Report:
             load,
             *(number(median(found[load][name])) for name in (*STEPS, "full cycle")),
             number(min(found[load]["full cycle"])),
+            number(median(found[load]["floor"])),
+            number(median(map(truediv, found[load]["full cycle"], found[load]["floor"]))),
             *(number(median(found[load][name])) for name in ("CPU", "tasks/s")),
         )
         for load in LOADS
     )
     title = "Server time per task (µs, scripts only), CPU of the server's process (µs), one sync client (tasks/s)"
-    return Report(title, ("batch", *STEPS, "full cycle", "lowest round", "all CPU", "tasks/s"), rows, figures)
+    return Report(
+        title, ("batch", *STEPS, "full cycle", "lowest round", "floor", "× floor", "all CPU", "tasks/s"), rows, figures
+    )
 
 
 class _PastQueue(Queue):
