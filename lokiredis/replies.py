@@ -71,8 +71,8 @@ class Record:
         """The whole task."""
         row = self.row
         (
-            place, type_, priority, sequence, retries, max_retries, timeout, base, backoff, created, available, ended,
-            token, agent, _host, claimed, _lease, _limit, _handbacks, flags, _bytes, _digest, _nonce,
+            place, type_, timeout, token, agent, _host, claimed, _lease, _limit, ended, _handbacks, flags, _bytes, retries,
+            priority, sequence, max_retries, base, backoff, created, available, _digest, _nonce,
         ) = text(row[1]).split(" ")  # fmt: skip
         document: dict[str, Any] = json.loads(row[2])
         dependencies = _names(row[3])

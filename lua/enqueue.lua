@@ -18,6 +18,8 @@ local prefix, request, mode = ARGV[1], ARGV[2], ARGV[3]
 
 if string.find(request, '%s') then return refuse(refusal('InvalidTask', 'no blanks', {field = 'request'})) end
 local WORDS = 12
+-- A task without dependencies, as most are, needs no table of its own for them.
+local NONE = {}
 local batch, ids, digests, total_dependencies, total_bytes = {}, {}, {}, 0, 0
 
 settings_of('payload_bytes', 'document_bytes')
@@ -26,10 +28,13 @@ while at <= #ARGV do
   local entry = {
     at = #batch, id = ARGV[at], type = ARGV[at + 1], priority = ARGV[at + 2], timeout = ARGV[at + 3],
     max_retries = ARGV[at + 4], base = ARGV[at + 5], available = ARGV[at + 6], delay = ARGV[at + 7], digest = ARGV[at + 8],
-    payload_bytes = ARGV[at + 9], document = ARGV[at + 10], names = {}, depends = {}, waits = {},
+    payload_bytes = ARGV[at + 9], document = ARGV[at + 10], names = NONE, depends = NONE, waits = NONE,
   }
   local count = tonumber(ARGV[at + 11]) or 0
-  for i = 1, count do entry.names[i] = ARGV[at + WORDS + i - 1] end
+  if count > 0 then
+    entry.names = {}
+    for i = 1, count do entry.names[i] = ARGV[at + WORDS + i - 1] end
+  end
   at = at + WORDS + count
   local refused = check_new(entry)
   if refused then return refuse(refused) end
@@ -64,6 +69,7 @@ end
 local fresh = {}
 for i, entry in ipairs(batch) do
   local stored, earlier = known[entry.id], by_id[entry.id]
+  if stored then whole(stored) end
   if stored and stored[NONCE] == request and request ~= '' and not earlier then
     entry.same, entry.created = entry.id, 1
     if entry.digest ~= '' then by_digest[entry.digest] = entry.id end
@@ -101,12 +107,12 @@ local sequence = tonumber(state.sequence) or 0
 if #fresh == 1 then direct = true end
 for _, entry in ipairs(fresh) do
   sequence = sequence + 1
-  local place = string.format('%.0f', sequence)
+  local place = string.format('%d', sequence)
   local available = tonumber(entry.available) or 0
   if entry.delay ~= '' then available = math.max(available, now + entry.delay) end
   local task = {
-    'new', entry.type, entry.priority, place, '0', entry.max_retries, entry.timeout, entry.base, entry.base, stamp,
-    available > 0 and available or '', '', '', '', '', '', '', '', '0', '', #entry.document, entry.digest, request,
+    'new', entry.type, entry.timeout, '', '', '', '', '', '', '', '0', '', #entry.document, '0',
+    entry.priority, place, entry.max_retries, entry.base, entry.base, stamp, available > 0 and available or '', entry.digest, request,
   }
   known[entry.id] = task
   hset(documents, entry.id, entry.document)
@@ -125,6 +131,7 @@ local reply = {}
 for i, entry in ipairs(batch) do
   local id = entry.same or entry.id
   -- What this request created was pending then, also when this is a repeated call and the task has gone on since.
+  whole(known[id])
   local own = entry.created == 1 or (request ~= '' and known[id][NONCE] == request)
   reply[i] = {id, entry.created, own and 'pending' or public(known[id])}
 end

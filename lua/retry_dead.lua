@@ -24,6 +24,7 @@ if not delay or not (delay >= 0 and delay <= LONGEST_DELAY) then
 end
 local task, refused = dead_letter(id)
 if not task then return refuse(refused) end
+whole(task)
 if task[DIGEST] ~= '' then
   local equal = redis.call('HGET', unique, task[DIGEST])
   if equal then load({equal}) end

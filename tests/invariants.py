@@ -12,8 +12,8 @@ from typing import Any
 from lokiredis.keys import Keys
 
 _WORDS = (
-    "place type priority sequence retries max_retries timeout base backoff created available ended "
-    "token agent host claimed lease limit handbacks flags bytes digest nonce"
+    "place type timeout token agent host claimed lease limit ended handbacks flags bytes retries "
+    "priority sequence max_retries base backoff created available digest nonce"
 ).split()
 
 _SIDES = {

@@ -8,6 +8,7 @@
 local LAST_ERROR_BYTES = 16384
 
 local function charge(id, task, outcome, operation, text, retry, spread)
+  whole(task)
   local type, agent, token = task[TYPE], task[AGENT], task[TOKEN]
   text = cut(text, LAST_ERROR_BYTES)
   task[RETRIES], task[HANDBACKS] = task[RETRIES] + 1, 0

@@ -4,7 +4,7 @@ local granted, deadlines, bytes, texts_of = {}, {}, 0, {[now] = stamp}
 local function text_of(number)
   local text = texts_of[number]
   if not text then
-    text = string.format('%.0f', number)
+    text = string.format('%d', number)
     texts_of[number] = text
   end
   return text

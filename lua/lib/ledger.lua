@@ -9,6 +9,7 @@ local ATTEMPTS_KEPT, ATTEMPT_ERROR_BYTES = 20, 1024
 
 -- close_attempt(...): note how the claim ended, then clear it from the task. To be called when the task's new state is set.
 local function close_attempt(id, task, outcome, operation, text)
+  whole(task)
   if text ~= '' then
     text = cut(text, ATTEMPT_ERROR_BYTES)
     if not string.find(text, '^[^\n\r\\]*$') then

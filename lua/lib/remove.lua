@@ -3,6 +3,7 @@
 -- @include lib/side_write.lua
 -- @include lib/side.lua
 local function remove(id, task)
+  whole(task)
   event('removed', id, task[TYPE], '', '', public(task))
   for name in string.gmatch(side(id, 'W') or '', '%S+') do zrem(prefix .. 'dependents:' .. name, id) end
   for letter in string.gmatch(task[FLAGS], '%a') do

@@ -2,6 +2,7 @@
 -- @include lib/side_write.lua
 -- @include lib/rank.lua
 local function requeue(id, task, available)
+  whole(task)
   if available <= now then available = '' end
   task[AVAILABLE], task[ENDED] = available, ''
   if has(task, 'I') then

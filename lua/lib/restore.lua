@@ -62,11 +62,11 @@ local function restore(entry)
   local ended = entry.ended
   if ended == '' and (entry.place == 'completed' or entry.place == 'dead' or entry.place == 'cancelled') then ended = now end
   local task = {
-    'new', entry.type, entry.priority, next_sequence(entry), or_default(entry.retries, 0), entry.max_retries, entry.timeout,
-    entry.base, or_default(entry.backoff, entry.base), or_default(entry.created_at, now), entry.available, ended,
-    entry.token, entry.agent, entry.host, running and or_default(entry.claimed, now) or entry.claimed, running and or_default(entry.lease, entry.timeout) or '',
-    running and or_default(entry.claimed, now) + entry.timeout or '', 0, entry.incomplete ~= '' and 'I' or '', #entry.document,
-    entry.digest, '',
+    'new', entry.type, entry.timeout, entry.token, entry.agent, entry.host,
+    running and or_default(entry.claimed, now) or entry.claimed, running and or_default(entry.lease, entry.timeout) or '',
+    running and or_default(entry.claimed, now) + entry.timeout or '', ended, 0, entry.incomplete ~= '' and 'I' or '',
+    #entry.document, or_default(entry.retries, 0), entry.priority, next_sequence(entry), entry.max_retries, entry.base,
+    or_default(entry.backoff, entry.base), or_default(entry.created_at, now), entry.available, entry.digest, '',
   }
   known[entry.id] = task
   hset(documents, entry.id, entry.document)

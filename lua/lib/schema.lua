@@ -1,5 +1,5 @@
 -- state: the queue's own fields; the script ends here when the data was written under another schema.
-local SCHEMA = '1'
+local SCHEMA = '2'
 local state = {}
 do
   -- All of them: a few short fields, and to pick some out takes longer.

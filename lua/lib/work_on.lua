@@ -9,6 +9,7 @@ local WORK_AT_ONCE = 100
 local function unblock(id, task)
   drop(id, task, 'W')
   if task[STATE] ~= 'blocked' then return end
+  whole(task)
   if task[AVAILABLE] ~= '' and tonumber(task[AVAILABLE]) > now then
     transition(id, task, 'delayed', task[AVAILABLE])
   else
@@ -27,6 +28,7 @@ end
 -- waits_for(id, sequence, parent): is it still the task that was entered there, and still waiting?
 local function waits_for(id, sequence, parent)
   local task = known[id]
+  if task then whole(task) end
   return task and task[SEQUENCE] == sequence and read_side('W')[id]
     and string.find(read_side('W')[id], ' ' .. parent .. ' ', 1, true) ~= nil
 end
