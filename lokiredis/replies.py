@@ -61,6 +61,10 @@ def _json(value: Any) -> Any:
     return json.loads(value) if value else None
 
 
+#: Of a task without side entries a script sends none (lua/lib/record.lua).
+_NO_SIDES = (None,) * 9
+
+
 @dataclass(frozen=True)
 class Record:
     """A task as a script sent it. Reading it costs more than claiming it, so that is put off until somebody looks."""
@@ -69,16 +73,16 @@ class Record:
 
     def task(self) -> Task:
         """The whole task."""
-        row = self.row
+        row, sides = self.row, self.row[6:] or _NO_SIDES
         (
             place, type_, timeout, token, agent, _host, claimed, _lease, _limit, ended, _handbacks, flags, _bytes, retries,
             priority, sequence, max_retries, base, backoff, created, available, _digest, _nonce,
         ) = text(row[1]).split(" ")  # fmt: skip
         document: dict[str, Any] = json.loads(row[2])
-        dependencies = _names(row[3])
+        dependencies = _names(sides[0])
         payload = document.pop("payload", None)
         key = document.pop("idempotencyKey", None)
-        escalated, _, note = text(row[11] or "").partition(" ")
+        escalated, _, note = text(sides[8] or "").partition(" ")
         cancelled = place == "cancelled"
         task = Task.model_construct(
             id=text(row[0]),
@@ -94,20 +98,20 @@ class Record:
             retries=int(retries),
             max_retries=int(max_retries),
             backoff_seconds=from_ms(int(backoff)),
-            last_error=text(row[5]) if row[5] is not None else None,
+            last_error=text(sides[2]) if sides[2] is not None else None,
             completed_at=_time(ended) if place == "completed" else None,
-            result=_result(row[6], "I" in flags),
+            result=_result(sides[3], "I" in flags),
             sequence=int(sequence),
             available_at=_time(available),
             cancelled_at=_time(ended) if cancelled else None,
-            cancel_reason=text(row[10]) if row[10] is not None else None,
+            cancel_reason=text(sides[7]) if sides[7] is not None else None,
             backoff_base=from_ms(int(base)),
-            attempts=tuple(_attempt(line) for line in _lines(row[9])),
-            checkpoint=_json(row[7]),
-            progress=_json(row[8]),
-            waiting_on=frozenset(_names(row[4])),
+            attempts=tuple(_attempt(line) for line in _lines(sides[6])),
+            checkpoint=_json(sides[4]),
+            progress=_json(sides[5]),
+            waiting_on=frozenset(_names(sides[1])),
             token=int(token) if token else None,
-            lease_expires_at=_time(text(row[12])) if row[12] else None,
+            lease_expires_at=_time(text(row[3])) if row[3] else None,
             escalated_at=_time(escalated),
             escalation_note=note if escalated else None,
         )
@@ -163,7 +167,7 @@ def claims(reply: Any) -> list[Claim] | NoClaim:
         wait = reply[2]
         return NoClaim(text(reply[1]), int(wait) / 1000 if wait is not None and wait is not False else None)
     return [
-        Claim(text(row[0]), int(row[13]), from_epoch(int(row[12])), from_ms(int(row[14])), Record(row)) for row in reply
+        Claim(text(row[0]), int(row[4]), from_epoch(int(row[3])), from_ms(int(row[5])), Record(row)) for row in reply
     ]
 
 

@@ -10,12 +10,8 @@ local prefix = ARGV[1]
 -- @include lib/schema.lua
 -- @include lib/setting.lua
 
-local NAMES = {
-  'payload_bytes', 'checkpoint_bytes', 'result_bytes', 'document_bytes', 'keep_ms', 'keep_count', 'tombstone_ms',
-  'longest_hold_ms', 'longest_slowdown_ms', 'decision_report', 'decision_report_keys', 'backoff_jitter', 'breaker',
-}
 local found, reply = {version = '0'}, {}
-for _, name in ipairs(NAMES) do found[name] = tostring(default(name)) end
+for name, value in pairs(DEFAULTS) do found[name] = tostring(value) end
 local stored = redis.call('HGETALL', settings)
 for at = 1, #stored, 2 do found[stored[at]] = stored[at + 1] end
 for name, value in pairs(found) do

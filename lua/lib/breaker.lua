@@ -6,6 +6,7 @@ local BREAKER = '^(%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*)$'
 local read_breakers = {}
 
 local function load_breakers(names)
+  if not rare then return end
   local missing = {}
   for _, type in ipairs(names) do
     if read_breakers[type] == nil then
@@ -13,7 +14,7 @@ local function load_breakers(names)
       missing[#missing + 1] = type
     end
   end
-  if #missing == 0 or not rare then return end
+  if #missing == 0 then return end
   for i, text in ipairs(redis.call('HMGET', breakers, unpack(missing))) do
     if text then read_breakers[missing[i]] = {string.match(text, BREAKER)} end
   end

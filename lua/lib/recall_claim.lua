@@ -7,7 +7,7 @@ local function recalled_rows(text)
   end
   local rows = records(ids, deadlines)
   for _, row in ipairs(rows) do
-    row[14], row[15] = tokens[row[1]], leases[row[1]]
+    row[5], row[6] = tokens[row[1]], leases[row[1]]
   end
   return rows
 end

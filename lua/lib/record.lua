@@ -1,5 +1,6 @@
--- records(ids, deadlines): tasks as the clients read them, one list each:
---   id, small fields, document, dependencies, waiting, error, result, checkpoint, progress, attempts, reason, escalation, deadline
+-- records(ids, deadlines): tasks as the clients read them, one list each: id, small fields, document, deadline, token and lease
+-- (the last two for lib/take.lua to set), then, where one of these tasks has any of it: dependencies, waiting, error, result,
+-- checkpoint, progress, attempts, reason, escalation
 local function records(ids, deadlines)
   if #ids == 0 then return {} end
   load(ids)
@@ -18,16 +19,13 @@ local function records(ids, deadlines)
   local found = {}
   for i, id in ipairs(ids) do
     if known[id] then
-      local row = {
-        id, table.concat(known[id], ' '), texts[i], false, false, false, false, false, false, false, false, false,
-        deadlines[id] or false, false, false,
-      }
+      local row = {id, table.concat(known[id], ' '), texts[i], deadlines[id] or false, false, false}
       if columns then
-        for place, entry_of in ipairs(columns) do row[3 + place] = entry_of[id] or false end
-      end
-      if not row[10] and known[id][STATE] == 'completed' then
-        -- @include lib/first_attempt.lua
-        row[10] = first_attempt(known[id]) or false
+        for place, entry_of in ipairs(columns) do row[6 + place] = entry_of[id] or false end
+        if not row[13] and known[id][STATE] == 'completed' then
+          -- @include lib/first_attempt.lua
+          row[13] = first_attempt(known[id]) or false
+        end
       end
       found[#found + 1] = row
     end

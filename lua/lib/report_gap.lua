@@ -3,7 +3,9 @@
 local function report_gap(report)
   if setting('decision_report') ~= 'required' then return nil end
   if report == '' then return 'a completed task needs a non-empty decisionReport object' end
-  for key in string.gmatch(setting('decision_report_keys'), '[^\n]+') do
+  local keys = setting('decision_report_keys')
+  if keys == '' then return nil end
+  for key in string.gmatch(keys, '[^\n]+') do
     if not string.find(report, '\n' .. key .. '\n', 1, true) then return 'the decisionReport lacks ' .. key end
   end
 end
