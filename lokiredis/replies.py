@@ -75,8 +75,8 @@ class Record:
         """The whole task."""
         row, sides = self.row, self.row[6:] or _NO_SIDES
         (
-            place, type_, timeout, token, agent, _host, claimed, _lease, _limit, ended, _handbacks, flags, _bytes, retries,
-            priority, sequence, max_retries, base, backoff, created, available, _digest, _nonce,
+            place, type_, timeout, token, agent, _, claimed, _, _, ended, _, flags, _, retries,
+            priority, sequence, max_retries, base, backoff, created, available, _, _,
         ) = text(row[1]).split(" ")  # fmt: skip
         document: dict[str, Any] = json.loads(row[2])
         dependencies = _names(sides[0])
