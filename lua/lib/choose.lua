@@ -36,17 +36,22 @@ for i, type in ipairs(names) do
   end
 end
 
-while #chosen_ids < limit do
-  local best, score
-  for i, type in ipairs(names) do
-    if more[i] and not found[i][places[i]] then
-      found[i] = redis.call('ZRANGE', prefix .. 'ready:' .. type, more[i], more[i] + size - 1, 'WITHSCORES')
-      places[i], more[i] = 1, #found[i] == 2 * size and more[i] + size
-    end
-    local rank_of = tonumber(found[i][places[i] + 1])
-    if rank_of and (not score or rank_of < score) then best, score = i, rank_of end
+-- ranks[i]: of the task at places[i], as a number: it is read from its text once, not once for each task that is chosen.
+local ranks = {}
+for i = 1, #names do ranks[i] = tonumber(found[i][2]) end
+for number = 1, limit do
+  local best
+  for i = 1, #names do
+    if ranks[i] and (not best or ranks[i] < ranks[best]) then best = i end
   end
   if not best then break end
-  chosen_ids[#chosen_ids + 1] = found[best][places[best]]
+  chosen_ids[number] = found[best][places[best]]
   places[best] = places[best] + 2
+  if number < limit then
+    if more[best] and not found[best][places[best]] then
+      found[best] = redis.call('ZRANGE', prefix .. 'ready:' .. names[best], more[best], more[best] + size - 1, 'WITHSCORES')
+      places[best], more[best] = 1, #found[best] == 2 * size and more[best] + size
+    end
+    ranks[best] = tonumber(found[best][places[best] + 1])
+  end
 end

@@ -25,7 +25,7 @@ local function read_side(letter)
 end
 
 local function has(task, letter)
-  return string.find(task[FLAGS], letter, 1, true) ~= nil
+  return task[FLAGS] ~= '' and string.find(task[FLAGS], letter, 1, true) ~= nil
 end
 
 -- fetch(letter, ids): read this side of the tasks in one call.
