@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from redis.exceptions import MovedError, RedisError, ResponseError
 
-from . import commands, steps
+from . import steps
 from .commands import Command
 from .connect import (
     AsyncRedis,
@@ -16,7 +16,6 @@ from .connect import (
 )
 from .errors import LokiRedisError
 from .executor import REFUSED_PAUSE, Client, Progress
-from .models import Claim, NoClaim
 from .outages import async_retries, translate
 from .scripts import Loaded, Script
 from .server import is_loaded_already, lacks_script, read_server_async, refuses_functions
@@ -43,7 +42,12 @@ class AsyncExecutor(Client):
             raise LokiRedisError("an AsyncQueue belongs to one event loop: make one of its own in each asyncio.run()")
 
     async def run(self, command: Command[T]) -> T:
-        """Send a command, again while Redis is away, and read its reply."""
+        """Send a command, again while Redis is away, and read its reply. Cancelled, it hands back what it claimed."""
+        if command.undo is None:
+            return await self._answer(command)
+        return await self._drive_to_end(steps.one(command))
+
+    async def _answer(self, command: Command[T]) -> T:
         self._stay_in_loop()
         try:
             return command.parse(await self._send(command))
@@ -87,6 +91,17 @@ class AsyncExecutor(Client):
                 raise
         return loaded
 
+    async def _drive_to_end(self, todo: steps.Steps[T]) -> T:
+        """As :meth:`_drive`, for steps whose last answer may hold claims: cancelled, they are handed back first."""
+        progress = Progress()
+        inner = asyncio.ensure_future(self._drive(todo, progress))
+        try:
+            await asyncio.wait([inner])
+        except asyncio.CancelledError:
+            await asyncio.shield(self._give_up(inner, progress))
+            raise
+        return inner.result()
+
     async def _drive(self, todo: steps.Steps[T], progress: Progress | None = None) -> T:
         progress = progress or Progress()
         answer: Any = None
@@ -95,14 +110,12 @@ class AsyncExecutor(Client):
             while True:
                 step = todo.throw(raised) if raised else todo.send(answer)
                 answer, raised = None, None
+                progress.command = step if isinstance(step, Command) else None
                 if isinstance(step, Command):
-                    progress.sending = True
                     try:
-                        answer = await self.run(step)
+                        answer = await self._answer(step)
                     except LokiRedisError as e:
                         raised = e
-                    finally:
-                        progress.sending = False
                 elif isinstance(step, steps.Sleep):
                     await asyncio.sleep(step.seconds)
                 else:
@@ -122,18 +135,25 @@ class AsyncExecutor(Client):
                 raise self._translated(e) from None
             await asyncio.sleep(min(step.seconds, random.uniform(*REFUSED_PAUSE)))
 
-    async def _give_up(self, inner: asyncio.Future[Claim | NoClaim], progress: Progress) -> None:
-        """End a cancelled claim without losing a task: what was claimed while the cancellation came is handed back.
+    async def _give_up(self, inner: asyncio.Future[Any], progress: Progress) -> None:
+        """End cancelled steps without losing a task: what was claimed while the cancellation came is handed back.
 
         A call under way is waited for. Waiting is cancelled until it has heard: redis-py sends through
         asyncio.wait_for, which before Python 3.12 swallows a cancellation that comes as the sending ends.
         """
         while not inner.done():
-            if not progress.sending:
+            if progress.command is None:
                 inner.cancel()
             await asyncio.wait([inner], timeout=0.05)
-        if inner.cancelled() or inner.exception() is not None:
+        command = progress.command
+        if command is None or command.undo is None:
             return
-        found = inner.result()
-        if isinstance(found, Claim):
-            await self.run(commands.release(self.keys, found, reason="the call that claimed it was cancelled"))
+        try:
+            # asyncio.run() cancels every task when it ends, this one too, in the middle of its call. Whether that had
+            # come through or not, the same request has the same answer (design rule 9). One try, as somebody leaves.
+            found = command.parse(await self._send(command)) if inner.cancelled() else inner.result()
+            undo = command.undo(found)
+            if undo is not None:
+                await self._answer(undo)
+        except (RedisError, OSError, LokiRedisError):
+            pass  # the cancellation is what the caller gets; the tasks come back with the end of their leases

@@ -38,10 +38,9 @@ _NUMBERS = frozenset((int, float))
 
 @dataclass
 class Progress:
-    """Whether a call is under way, which must not be cut off: nobody would know what it did."""
+    """How far steps have come that may be given up."""
 
-    sending: bool = False
-    #: The call that was sent last, unless its answer gave nothing out.
+    #: The call that is under way, or that was the last: cut off there, nobody would know what it did. None in a pause.
     command: Command[Any] | None = None
 
 

@@ -23,7 +23,7 @@ from .connect import (
     connect_async,
     resolve,
 )
-from .executor import RETRY_FOR, Executor, Progress
+from .executor import RETRY_FOR, Executor
 from .keys import Keys
 from .models import Claim, Enqueued, NewTask, NoClaim, Signal
 from .outages import RETRYABLE
@@ -223,14 +223,7 @@ class AsyncQueue(AsyncExecutor):
     ) -> Claim | NoClaim:
         """As :meth:`Queue.claim`."""
         todo = steps.claim(self.keys, agent, types, lease=lease, wait=wait, request=request, now=time.monotonic)
-        progress = Progress()
-        inner = asyncio.ensure_future(self._drive(todo, progress))
-        try:
-            await asyncio.wait([inner])
-        except asyncio.CancelledError:
-            await asyncio.shield(self._give_up(inner, progress))
-            raise
-        return inner.result()
+        return await self._drive_to_end(todo)
 
     async def enqueue_many(
         self, tasks: Iterable[NewTask | Mapping[str, Any]], *, request: str | None = None

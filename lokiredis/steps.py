@@ -48,6 +48,12 @@ Step = Command[Any] | Block | Sleep
 Steps = Generator[Step, Any, T]
 
 
+def one(command: Command[T]) -> Steps[T]:
+    """A single command, as steps."""
+    answer: T = yield command
+    return answer
+
+
 def claim(
     keys: Keys,
     agent: str,

@@ -31,13 +31,13 @@ class Finding:
     message: str
 
 
-def examine(queue: Queue) -> list[Finding]:
-    """All checks in turn. Raises QueueUnavailable when the server is not there at all."""
+def examine(queue: Queue, *, clean: bool = False) -> list[Finding]:
+    """All checks in turn; *clean* removes what other versions left. Raises QueueUnavailable when there is no server."""
     from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
     latency = _latency(queue)
     info = _info(queue)
-    checks: dict[str, Callable[[], tuple[Level, str]]] = {
+    checks: dict[str, Callable[[], tuple[Level, str] | None]] = {
         "version": lambda: version(info),
         "role": lambda: role(info),
         "eviction": lambda: eviction(info),
@@ -45,21 +45,23 @@ def examine(queue: Queue) -> list[Finding]:
         "latency": lambda: latency,
         "clock": lambda: _clock(queue),
         "scripts": lambda: _scripts(queue),
+        "libraries": lambda: _libraries(queue, clean=clean),
         "schema": lambda: _schema(queue),
     }
     findings = []
     for name, check in checks.items():
         try:
-            level, message = check()
+            found = check()
         except LokiRedisError as e:
             if e.code == "QueueUnavailable":
                 raise
-            level, message = "FAIL", str(e)
+            found = "FAIL", str(e)
         except (ConnectionError, TimeoutError):
             raise
         except RedisError as e:
-            level, message = "warn", f"the server does not say: {e}"
-        findings.append(Finding(name, level, message))
+            found = "warn", f"the server does not say: {e}"
+        if found is not None:
+            findings.append(Finding(name, *found))
     return findings
 
 
@@ -154,6 +156,27 @@ def _scripts(queue: Queue) -> tuple[Level, str]:
 
     queue.load_scripts()
     return "ok", f"all {len(scripts.NAMES)} compile"
+
+
+def _libraries(queue: Queue, *, clean: bool) -> tuple[Level, str] | None:
+    """Old ones cost memory and nothing else, so this is a note. None where the server has no function libraries."""
+    from redis.exceptions import ResponseError
+
+    from . import libraries
+
+    others = libraries.of_other_versions(queue.redis)
+    if others is None:
+        return None
+    if not others:
+        return "ok", "none of other versions"
+    count = f"{len(others)} of other versions"
+    if not clean:
+        return "ok", f"{count} lie here too; lokiredis doctor --clean removes them"
+    try:
+        libraries.remove(queue.redis, others)
+    except ResponseError as e:
+        return "FAIL", f"{count} could not all be removed: {e}"
+    return "ok", f"{count} removed"
 
 
 def _schema(queue: Queue) -> tuple[Level, str]:

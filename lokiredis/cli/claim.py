@@ -126,8 +126,10 @@ def claim(
             _take(queue, wish, limit, found)
             _answer(session, found, listed=limit is not None)
         except BaseException:
-            # Nobody has seen the tokens: without this the tasks would sit there until their leases end.
-            _hand_back(session, queue, agent, [one for one in found if one])
+            # Nobody has seen the tokens: without this the tasks would sit there until their leases end. What has an id
+            # of the caller's own is asked for again by it, and must still be his then.
+            if request is None:
+                _hand_back(session, queue, agent, [one for one in found if one])
             raise
     for refusal in found:
         if not refusal:

@@ -34,6 +34,29 @@ def test_an_interruption_before_the_token_is_printed_hands_back(
         assert cli.json("show", "x")["state"] == "pending"
 
 
+@pytest.mark.parametrize(
+    "words", [[], ["--json"], ["--limit", "2"], ["--wait", "5s"], ["--limit", "2", "--wait", "5s"]]
+)
+def test_what_was_claimed_with_an_id_of_ones_own_is_kept(
+    words: list[str], cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever interrupts: the same id gives the same claim again, and it still holds."""
+    cli("enqueue", "--type", "t", "--id", "x")
+    request = (*CLAIM, *words, "--request", "job7")
+    for error, code in ((KeyboardInterrupt(), 130), (SystemExit(7), 7), (MemoryError(), 1)):
+
+        def stop(*_: object, error: BaseException = error, **__: object) -> None:
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr("lokiredis.cli.session.Session.answer", stop)
+            cli(*request, code=code)
+        assert cli.json("show", "x")["state"] == "in-progress"
+    again = cli(*request, *(() if "--json" in words else ("--json",))).data
+    [claim] = again["claims"] if "--limit" in words else [again["claim"]]
+    cli("heartbeat", "x", claim["token"])
+
+
 def test_an_interruption_keeps_its_exit_code_when_the_task_cannot_be_handed_back(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,6 +91,26 @@ def test_a_signal_while_a_claim_is_printed_hands_back(
     assert claiming.returncode == code
     assert b"Traceback" not in err
     assert program("show", "x", "--json").data["state"] == "pending"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -15)])
+@pytest.mark.parametrize("words", [["--limit", "2"], ["--wait", "5s"]])
+def test_a_signal_while_a_claim_with_an_id_is_printed_keeps_it(
+    number: signal.Signals, code: int, words: list[str], program: Program
+) -> None:
+    """The repeated command gets that claim, which still holds."""
+    program("enqueue", "--type", "t", "--id", "x", "--payload", "-", stdin=b'{"text": "' + b"x" * 500_000 + b'"}')
+    request = (*CLAIM, *words, "--request", "job7", "--json")
+    claiming = program.start(*request)
+    deadline = time.monotonic() + 30
+    while program("status", "--json").data["counts"]["in-progress"] == 0:
+        assert time.monotonic() < deadline
+    claiming.send_signal(number)
+    claiming.communicate(timeout=30)
+    assert claiming.returncode == code
+    again = program(*request).data
+    [claim] = again["claims"] if "--limit" in words else [again["claim"]]
+    assert program("heartbeat", "x", claim["token"]).code == 0
 
 
 @pytest.mark.parametrize("module", ["click", "redis"])

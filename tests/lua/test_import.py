@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from lokiredis import DependencyCycle, InvalidTask, LokiRedisError, State, UnknownDependency
+from lokiredis import DependencyCycle, InvalidTask, LokiRedisError, StaleClaim, State, UnknownDependency
 from lokiredis.models import from_epoch
 
 from ..clock import START, ClockedQueue
-from .moves import add, bury, done, every, let_pass, places, raw, stored, take
+from .moves import REPORT, add, bury, done, every, let_pass, places, raw, stored, take
 
 FIELDS = (
     "id type priority timeout max_retries base state retries backoff created available ended token agent host claimed "
@@ -243,6 +243,23 @@ def test_a_pending_child_of_a_parent_cancelled_in_the_same_call(clocked: Clocked
     with pytest.raises(UnknownDependency):
         _import(clocked, _words("parent", state="cancelled", ended=START - 1), _words("child", ["parent"]))
     assert not every(clocked)
+
+
+def test_a_dead_letter_that_names_a_claim(clocked: ClockedQueue) -> None:
+    """Resolved, it names none: nobody completed it by a claim, and that claim's agent is not told that it did."""
+    _import(
+        clocked,
+        _words(
+            "x", state="dead-letter", token=5, agent="old", host="old-host", claimed=START - 9000, ended=START - 8000
+        ),
+    )
+    clocked.resolve_dead("x", {"decisionReport": REPORT})
+    task = clocked.get("x")
+    assert (task.claimed_by, task.claimed_at, task.attempts) == (None, None, ())
+    with pytest.raises(StaleClaim):
+        done(clocked, _Proof("x", 5))  # type: ignore[arg-type]
+    [small] = clocked.redis.hvals(clocked.keys.fixed("tasks"))
+    assert b"old-host" not in small
 
 
 def test_a_running_task_without_the_time_of_its_claim(clocked: ClockedQueue) -> None:
