@@ -27,8 +27,6 @@ end
 local gap = report_gap(report)
 if gap then return refuse(refusal('DecisionReportMissing', gap, {id = id})) end
 task[ENDED] = now
--- Nobody completed it by a claim: an imported dead letter may still name one.
-task[AGENT], task[HOST], task[CLAIMED] = '', '', ''
 keep(id, task, 'R', body)
 lower(id, task, 'I')
 transition(id, task, 'completed', now)

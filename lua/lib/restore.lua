@@ -59,11 +59,14 @@ end
 local function restore(entry)
   local running = entry.place == 'leased'
   local function or_default(value, default) if value == '' then return default end return value end
+  -- Who had a task that waits again, or died, stands in its attempts only: to name a claim here would count as one.
+  local agent, host, claimed = entry.agent, entry.host, entry.claimed
+  if entry.place == 'ready' or entry.place == 'dead' then agent, host, claimed = '', '', '' end
   local ended = entry.ended
   if ended == '' and (entry.place == 'completed' or entry.place == 'dead' or entry.place == 'cancelled') then ended = now end
   local task = {
-    'new', entry.type, entry.timeout, entry.token, entry.agent, entry.host,
-    running and or_default(entry.claimed, now) or entry.claimed, running and or_default(entry.lease, entry.timeout) or '',
+    'new', entry.type, entry.timeout, entry.token, agent, host,
+    running and or_default(claimed, now) or claimed, running and or_default(entry.lease, entry.timeout) or '',
     running and or_default(entry.claimed, now) + entry.timeout or '', ended, 0, entry.incomplete ~= '' and 'I' or '',
     #entry.document, or_default(entry.retries, 0), entry.priority, next_sequence(entry), entry.max_retries, entry.base,
     or_default(entry.backoff, entry.base), or_default(entry.created_at, now), entry.available, entry.digest, '',

@@ -245,6 +245,17 @@ def test_a_pending_child_of_a_parent_cancelled_in_the_same_call(clocked: Clocked
     assert not every(clocked)
 
 
+@pytest.mark.parametrize("state", ["pending", "dead-letter"])
+def test_a_claim_that_has_ended_is_not_named(clocked: ClockedQueue, state: str) -> None:
+    """Only what runs, or was ended by its claim, belongs to an agent."""
+    _import(clocked, _words("x", state=state, token=5, agent="old", host="old-host", claimed=START - 9000))
+    task = clocked.get("x")
+    assert (task.claimed_by, task.claimed_at) == (None, None)
+    if state == "dead-letter":
+        clocked.retry_dead("x")
+    assert take(clocked).token > 5
+
+
 def test_a_dead_letter_that_names_a_claim(clocked: ClockedQueue) -> None:
     """Resolved, it names none: nobody completed it by a claim, and that claim's agent is not told that it did."""
     _import(
