@@ -132,6 +132,23 @@ def _twin(client: C, key: str, **changed: Any) -> C:
     return made
 
 
+def sync_twin(client: AsyncRedis) -> SyncRedis:
+    """A blocking client of the same server, with the options of the given one for asyncio."""
+    pool = client.connection_pool
+    kinds = {
+        aioredis.SSLConnection: _TLSConnection,
+        aioredis.UnixDomainSocketConnection: redis.UnixDomainSocketConnection,
+        aioredis.Connection: redis.Connection,
+    }
+    options = pool.connection_kwargs | {"retry": Retry(NoBackoff(), 0)}
+    kind = next((sync for other, sync in kinds.items() if issubclass(pool.connection_class, other)), None)
+    if kind is None:
+        import fakeredis
+
+        return fakeredis.FakeRedis(connection_pool=redis.ConnectionPool(connection_class=fakeredis.FakeConnection, **options))
+    return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=kind, **options))
+
+
 def drop_idle(client: SyncRedis) -> None:
     """Close the connections that no thread uses: after an interruption the reply of a call may still come on one.
 

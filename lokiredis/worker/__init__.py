@@ -1,0 +1,7 @@
+"""A worker that people leave running: it claims, runs handlers, keeps the leases alive, and hands back what it can't end."""
+
+from .context import Context, ThreadContext
+from .outcomes import GiveUp, HandBack
+from .worker import Worker
+
+__all__ = ["Context", "GiveUp", "HandBack", "ThreadContext", "Worker"]

@@ -1,0 +1,45 @@
+"""One claim that a worker holds, from its claim until the queue has answered its ending."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import time
+from dataclasses import dataclass, field
+
+from ..models import Claim
+
+
+class Stop(enum.Enum):
+    """Why work is ended before its time."""
+
+    CANCELLED = "the task was cancelled"
+    LOST = "the claim was lost"
+    OVERDUE = "the lease may have run out while Redis was away"
+    TIMEOUT = "the attempt took longer than the task's timeout"
+    SHUTDOWN = "the worker is shutting down"
+
+
+@dataclass(eq=False)
+class Job:
+    """``asked`` is time.monotonic() just before the call that gave the claim: no lease surely holds longer than from then."""
+
+    claim: Claim
+    asked: float
+    held_until: float = field(init=False)
+    limit: float = field(init=False)
+    work: asyncio.Task[None] | None = field(init=False, default=None)
+    stopped: Stop | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.held_until = self.asked + self.claim.lease
+        self.limit = self.asked + self.claim.task.timeout
+
+    def renewed(self, asked: float) -> None:
+        """A heartbeat came through that was sent then."""
+        self.held_until = max(self.held_until, asked + self.claim.lease)
+
+    def moved_on(self, seconds: float) -> None:
+        """A hold keeps the claim for so long, and does not count as time of the attempt (design rule 15)."""
+        self.limit += seconds
+        self.held_until = max(self.held_until, time.monotonic() + seconds + self.claim.lease)

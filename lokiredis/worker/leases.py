@@ -1,0 +1,91 @@
+"""Renews the claims of a worker: one call for all of them, from a thread of its own.
+
+A thread, because a handler that blocks the event loop must not lose its claim, nor those of the handlers beside it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from ..errors import LokiRedisError, QueueUnavailable, StaleClaim, TaskNotFound
+from ..models import Heartbeat
+from ..queue import Queue
+from .job import Job, Stop
+
+log = logging.getLogger("lokiredis.worker")
+
+#: A call takes at most 1,000 claims.
+_AT_ONCE = 1000
+
+
+class Leases:
+    """``told`` is called in this thread for a claim that has ended without us."""
+
+    def __init__(self, queue: Queue, lease: float, told: Callable[[Job, Stop], None]) -> None:
+        self.queue = queue
+        self.lease = lease
+        self._told = told
+        self._jobs: dict[str, Job] = {}
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._away = False
+        self._thread = threading.Thread(target=self._run, name="lokiredis-leases", daemon=True)
+
+    def start(self) -> None:
+        """Begin to renew."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Renew no more; returns when the last call has ended."""
+        self._ended.set()
+        self._thread.join()
+        self.queue.close()
+
+    def hold(self, job: Job) -> None:
+        """Renew this one from now on."""
+        with self._lock:
+            self._jobs[job.claim.id] = job
+
+    def drop(self, job: Job) -> None:
+        """This one has ended."""
+        with self._lock:
+            if self._jobs.get(job.claim.id) is job:
+                del self._jobs[job.claim.id]
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._pause()):
+            with self._lock:
+                jobs = list(self._jobs.values())
+            for first in range(0, len(jobs), _AT_ONCE):
+                self._renew(jobs[first : first + _AT_ONCE])
+
+    def _pause(self) -> float:
+        """A third of the shortest lease: two renewals may fail before one runs out."""
+        with self._lock:
+            return min([self.lease, *(job.claim.lease for job in self._jobs.values())]) / 3
+
+    def _renew(self, jobs: list[Job]) -> None:
+        asked = time.monotonic()
+        try:
+            answers = self.queue.heartbeat_many([job.claim for job in jobs])
+        except LokiRedisError as e:
+            if not self._away:
+                log.warning("the claims can't be renewed: %s", e)
+            self._away = isinstance(e, QueueUnavailable)
+            return
+        if self._away:
+            log.info("the claims are renewed again")
+        self._away = False
+        for job, answer in zip(jobs, answers, strict=True):
+            if isinstance(answer, Heartbeat):
+                if answer.cancelled:
+                    self._told(job, Stop.CANCELLED)
+                else:
+                    job.renewed(asked)
+            elif isinstance(answer, (StaleClaim, TaskNotFound)):
+                self._told(job, Stop.LOST)
+            else:
+                log.warning("%s: %s", job.claim.id, answer)

@@ -1,0 +1,47 @@
+"""From what a handler returned or raised to how its claim ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..models import Claim, Failed, Finished, Released
+
+Ending = Finished | Failed | Released
+
+#: Of an error's text this much goes to the queue; it keeps the last 16 KiB anyway.
+_LONGEST_TEXT = 16_384
+
+
+class HandBack(Exception):  # noqa: N818  it is no error
+    """Raised by a handler: the task goes back without a charge, to be claimed after ``delay`` seconds."""
+
+    def __init__(self, reason: str = "", *, delay: float = 0) -> None:
+        super().__init__(reason)
+        self.delay = delay
+
+
+class GiveUp(Exception):  # noqa: N818  as above
+    """Raised by a handler: the attempt failed and no other one can help, so the task goes to the dead-letter queue."""
+
+
+def ended(claim: Claim, value: Any) -> Ending:
+    """The ending for what a handler returned: the whole result, with ``decisionReport`` and what else belongs in it.
+
+    None is a result without a report, which the queue takes only where its rule of reports is off (design rule 14).
+    """
+    if value is None:
+        return Finished(claim, result={})
+    if isinstance(value, Mapping):
+        return Finished(claim, result=value)
+    return Failed(claim, f"the handler returned {type(value).__name__}, not a result: a JSON object with decisionReport")
+
+
+def raised(claim: Claim, error: BaseException) -> Ending:
+    """The ending for what a handler raised."""
+    if isinstance(error, HandBack):
+        return Released(claim, delay=error.delay, reason=str(error))
+    text = str(error)[-_LONGEST_TEXT:]
+    if isinstance(error, GiveUp):
+        return Failed(claim, text, retry=False)
+    return Failed(claim, f"{type(error).__name__}: {text}" if text else type(error).__name__)

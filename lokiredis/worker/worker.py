@@ -1,0 +1,374 @@
+"""The worker: claims for its free slots, runs a handler for each claim, and sends endings and new claims in one call."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from .. import arguments
+from ..commands.command import host_name
+from ..errors import DecisionReportMissing, InvalidTask, LokiRedisError, QueueUnavailable
+from ..models import Claim, Exchange, Failed, Released
+from ..queue import AsyncQueue
+from ..ratelimit import is_rate_limit
+from .context import Context, ThreadContext
+from .job import Job, Stop
+from .leases import Leases
+from .listening import Listener
+from .outcomes import Ending, ended, raised
+from .twins import heartbeat_queue
+
+log = logging.getLogger("lokiredis.worker")
+
+Handler = Callable[[Any], Any]
+H = TypeVar("H", bound=Handler)
+
+#: How long one claim waits on the server before the worker looks around.
+_WAIT = 30.0
+#: How often leases and time limits are looked at, in seconds, at most.
+_TICK = 0.5
+_MOST_ENDINGS = 1000
+#: After a refused call, before the next: first, longest.
+_BACKOFF = 0.1, 5.0
+
+
+class Worker:
+    """Runs handlers for the tasks of a queue until it is stopped.
+
+    ``agent`` is the claimant's name (host and process when None), ``concurrency`` how many tasks run at once, ``lease``
+    seconds after which a dead worker is noticed. ``grace`` seconds are what running work gets to end by itself when the
+    worker stops, and to clean up when it is cancelled. ``on_lost_lease`` says what becomes of work whose lease may have
+    run out while Redis was away: ``stop``, or ``continue`` where two agents at the same task do no harm.
+    """
+
+    def __init__(
+        self,
+        queue: AsyncQueue,
+        *,
+        agent: str | None = None,
+        concurrency: int = 1,
+        lease: float = 60,
+        grace: float = 30,
+        on_lost_lease: str = "stop",
+    ) -> None:
+        if not isinstance(concurrency, int) or isinstance(concurrency, bool) or not 1 <= concurrency <= 1000:
+            raise InvalidTask("concurrency is an integer from 1 to 1,000", field="concurrency")
+        if on_lost_lease not in ("stop", "continue"):
+            raise InvalidTask("on_lost_lease is stop or continue", field="on_lost_lease")
+        arguments.lease_ms(lease)
+        self.queue = queue
+        self.agent = arguments.agent(f"{host_name()}/{os.getpid()}" if agent is None else agent)
+        self.concurrency = concurrency
+        self.lease = lease
+        self.grace = arguments.wait_ms(grace, "grace") / 1000
+        self.on_lost_lease = on_lost_lease
+        self._handlers: dict[str, Handler] = {}
+        self._jobs: dict[str, Job] = {}
+        self._endings: deque[tuple[Job, Ending]] = deque()
+        self._free = concurrency
+        self._dry = False
+        self._stopping = False
+        self._hurry = False
+        self._away = False
+        self._wake: asyncio.Event
+        self._asking: asyncio.Task[Any] | None = None
+        self._leases: Leases
+        self._threads: ThreadPoolExecutor
+        #: Tasks that this worker completed, and attempts of it that failed.
+        self.completed = 0
+        self.failed = 0
+
+    def handler(self, *types: str) -> Callable[[H], H]:
+        """Decorates the function for tasks of these types. It gets a Context (a plain function: a ThreadContext).
+
+        What it returns is the task's result: a JSON object with ``decisionReport`` (design rule 14). What it raises fails
+        the attempt, save HandBack, GiveUp, and what is recognised as a rate limit: the agent is held then, and the
+        handler called again with the last checkpoint in ``saved``.
+        """
+        names = arguments.task_types(types)
+
+        def register(function: H) -> H:
+            for name in names:
+                if name in self._handlers:
+                    raise InvalidTask(f"there is a handler for {name} already", field="types")
+                self._handlers[name] = function
+            return function
+
+        return register
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The types that have a handler."""
+        return tuple(self._handlers)
+
+    @property
+    def running(self) -> list[Job]:
+        """What is being worked on."""
+        return [job for job in self._jobs.values() if job.work is not None]
+
+    def stop(self) -> None:
+        """Claim no more; give running work the grace, then hand back what is left. Called again: hand it back at once."""
+        self._hurry = self._stopping
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until :meth:`stop`. Raises what the queue refuses for good, such as SchemaMismatch."""
+        if not self._handlers:
+            raise InvalidTask("a worker needs a handler", field="types")
+        loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._threads = ThreadPoolExecutor(self.concurrency, "lokiredis-handler")
+
+        def told(job: Job, why: Stop) -> None:
+            loop.call_soon_threadsafe(self._stop_job, job, why)
+
+        self._leases = Leases(heartbeat_queue(self.queue), self.lease, told)
+        listener = Listener(self.queue, self._cancelled)
+        self._leases.start()
+        background = [asyncio.ensure_future(listener.run()), asyncio.ensure_future(self._look_after_leases())]
+        try:
+            await self._pump()
+        finally:
+            for task in [*background, *([self._asking] if self._asking else [])]:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            await asyncio.to_thread(self._leases.stop)
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    # Claims and endings
+
+    async def _pump(self) -> None:
+        """Send endings as they come, and fill the free slots; the rest of the time wait for either."""
+        ends: float | None = None
+        pause = _BACKOFF[0]
+        while True:
+            self._wake.clear()
+            if self._stopping:
+                if ends is None:
+                    ends = await self._begin_to_stop()
+                if not self._jobs:
+                    return
+                if self._hurry or time.monotonic() >= ends:
+                    for job in self.running:
+                        self._stop_job(job, Stop.SHUTDOWN)
+                    ends = float("inf")
+            try:
+                if self._endings or (self._wanted() and not self._dry):
+                    await self._exchange()
+                    pause = _BACKOFF[0]
+                    continue
+                if self._wanted() and self._asking is None:
+                    self._asking = asyncio.ensure_future(self._ask())
+                await self._until_woken(ends)
+            except QueueUnavailable as e:
+                self._say_away(e)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _BACKOFF[1])
+
+    def _wanted(self) -> int:
+        return 0 if self._stopping else self._free - (self._asking is not None)
+
+    async def _begin_to_stop(self) -> float:
+        if self._asking is not None:
+            self._asking.cancel()  # what it claims in this moment it hands back
+            await asyncio.gather(self._asking, return_exceptions=True)
+        return time.monotonic() + self.grace
+
+    async def _until_woken(self, ends: float | None) -> None:
+        left = None if ends is None or ends == float("inf") else max(ends - time.monotonic(), 0)
+        try:
+            await asyncio.wait_for(self._wake.wait(), left)
+        except asyncio.TimeoutError:
+            pass
+
+    async def _ask(self) -> None:
+        """Wait on the server for one task: then there may be more."""
+        asked = time.monotonic()
+        pause = _BACKOFF[0]
+        try:
+            while not self._stopping:
+                try:
+                    asked = time.monotonic()
+                    found = await self.queue.claim(self.agent, self.types, lease=self.lease, wait=_WAIT)
+                except QueueUnavailable as e:
+                    self._say_away(e)
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, _BACKOFF[1])
+                    continue
+                self._say_back()
+                pause = _BACKOFF[0]
+                if isinstance(found, Claim):
+                    self._start(found, asked)
+                    self._dry = False
+                    return
+        finally:
+            self._asking = None
+            self._wake.set()
+
+    async def _exchange(self) -> None:
+        sent = [self._endings.popleft() for _ in range(min(len(self._endings), _MOST_ENDINGS))]
+        limit = max(self._wanted(), 0)
+        asked = time.monotonic()
+        try:
+            found = await self.queue.exchange(
+                self.agent, self.types, finished=[ending for _, ending in sent], limit=limit, lease=self.lease
+            )
+        except InvalidTask as e:
+            await self._send_singly(sent, e)
+            return
+        except BaseException:
+            self._endings.extendleft(reversed(sent))
+            raise
+        self._say_back()
+        self._dry = limit > 0 and len(found.claims) < limit
+        for claim in found.claims:
+            self._start(claim, asked)
+        self._settle(sent, found)
+
+    async def _send_singly(self, sent: list[tuple[Job, Ending]], error: InvalidTask) -> None:
+        """One of these endings can't be sent, such as a result that is no JSON: it becomes a failure, the others go on."""
+        if len(sent) == 1:
+            job, _ = sent[0]
+            log.warning("%s: %s", job.claim.id, error)
+            self._endings.appendleft((job, Failed(job.claim, f"the handler's result was refused: {error}")))
+            return
+        for job, ending in reversed(sent):
+            try:
+                await self.queue.exchange(self.agent, self.types, finished=[ending], limit=0)
+            except InvalidTask as e:
+                await self._send_singly([(job, ending)], e)
+            else:
+                self._settle([(job, ending)], None)
+
+    def _settle(self, sent: list[tuple[Job, Ending]], found: Exchange | None) -> None:
+        outcomes: Iterable[Any] = found.outcomes if found else [None] * len(sent)
+        for (job, ending), outcome in zip(sent, outcomes, strict=True):
+            if isinstance(outcome, DecisionReportMissing):
+                log.warning("%s: %s", job.claim.id, outcome)
+                self._endings.append((job, Failed(job.claim, f"the result was refused: {outcome}")))
+                self._wake.set()
+                continue
+            if isinstance(outcome, LokiRedisError):
+                log.warning("%s: %s", job.claim.id, outcome)
+            elif isinstance(ending, Failed):
+                self.failed += 1
+            elif not isinstance(ending, Released):
+                self.completed += 1
+            self._forget(job)
+
+    # One task
+
+    def _start(self, claim: Claim, asked: float) -> None:
+        job = Job(claim, asked)
+        self._jobs[claim.id] = job
+        self._free -= 1
+        self._leases.hold(job)
+        job.work = asyncio.ensure_future(self._work(job))
+
+    def _forget(self, job: Job) -> None:
+        self._leases.drop(job)
+        if self._jobs.get(job.claim.id) is job:
+            del self._jobs[job.claim.id]
+        self._wake.set()
+
+    async def _work(self, job: Job) -> None:
+        """Run the handler to its end, and leave the ending for the pump."""
+        ending: Ending | None = None
+        try:
+            ending = await self._outcome(job)
+        except asyncio.CancelledError:
+            pass
+        if job.stopped is not None:
+            ending = self._ending_of_stopped(job, ending)
+        job.work = None
+        self._free += 1
+        self._dry = False
+        if ending is None:
+            self._forget(job)
+        else:
+            self._endings.append((job, ending))
+            self._wake.set()
+
+    async def _outcome(self, job: Job) -> Ending | None:
+        handler = self._handlers[job.claim.task.type]
+        context = Context(self.queue, job, job.claim.task.checkpoint)
+        while True:
+            try:
+                return ended(job.claim, await self._call(handler, context))
+            except Exception as e:
+                if job.stopped is not None or not is_rate_limit(e):
+                    if job.stopped is None:
+                        log.warning("%s failed: %s", job.claim.id, raised(job.claim, e))
+                    return raised(job.claim, e)
+                if not await self._sit_out(job, e):
+                    return None
+
+    def _call(self, handler: Handler, context: Context) -> Awaitable[Any]:
+        if inspect.iscoroutinefunction(handler):
+            return handler(context)  # type: ignore[no-any-return]
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._threads, handler, ThreadContext(context, loop))
+
+    async def _sit_out(self, job: Job, error: Exception) -> bool:
+        """Hold this agent for a rate limit; False when the task was handed back instead of waiting for it."""
+        hold = await self.queue.rate_limited(job.claim, error)
+        log.warning("%s met a rate limit: held for %.0f s", job.claim.id, hold.wait)
+        if hold.released:
+            return False
+        job.moved_on(hold.wait)
+        await asyncio.sleep(hold.wait)
+        return True
+
+    # What ends work before its time
+
+    def _cancelled(self, id: str, token: int) -> None:
+        job = self._jobs.get(id)
+        if job is not None and job.claim.token == token:
+            self._stop_job(job, Stop.CANCELLED)
+
+    def _stop_job(self, job: Job, why: Stop) -> None:
+        if job.stopped is not None or job.work is None:
+            return
+        job.stopped = why
+        log.warning("%s is stopped: %s", job.claim.id, why.value)
+        job.work.cancel()
+
+    def _ending_of_stopped(self, job: Job, ending: Ending | None) -> Ending | None:
+        if job.stopped in (Stop.CANCELLED, Stop.LOST):
+            return None
+        if job.stopped is Stop.TIMEOUT:
+            return Failed(job.claim, f"timeout: it took longer than {job.claim.task.timeout:g} s")
+        # What came to its end meanwhile counts: nobody else can have the task while the claim holds.
+        if ending is not None and not isinstance(ending, Failed):
+            return ending
+        return Released(job.claim, reason=job.stopped.value if job.stopped else "")
+
+    async def _look_after_leases(self) -> None:
+        while True:
+            await asyncio.sleep(min(_TICK, self.lease / 10))
+            now = time.monotonic()
+            for job in self.running:
+                if now >= job.limit:
+                    self._stop_job(job, Stop.TIMEOUT)
+                elif now >= job.held_until and self.on_lost_lease == "stop":
+                    self._stop_job(job, Stop.OVERDUE)
+
+    # Outages
+
+    def _say_away(self, error: QueueUnavailable) -> None:
+        if not self._away:
+            log.warning("%s; going on as soon as it is back", error)
+        self._away = True
+
+    def _say_back(self) -> None:
+        if self._away:
+            log.warning("Redis is back")
+        self._away = False
