@@ -145,7 +145,9 @@ def sync_twin(client: AsyncRedis) -> SyncRedis:
     if kind is None:
         import fakeredis
 
-        return fakeredis.FakeRedis(connection_pool=redis.ConnectionPool(connection_class=fakeredis.FakeConnection, **options))
+        return fakeredis.FakeRedis(
+            connection_pool=redis.ConnectionPool(connection_class=fakeredis.FakeConnection, **options)
+        )
     return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=kind, **options))
 
 

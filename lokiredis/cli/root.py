@@ -27,6 +27,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "complete": ("endings:complete", "Finish a claimed task with a decision report."),
         "fail": ("endings:fail", "Say that an attempt failed, or hit a rate limit."),
         "release": ("endings:release", "Hand a claimed task back, without a charge."),
+        "worker": ("worker:worker", "Claim tasks for as long as it runs, and run a command for each."),
     },
     "Look": {
         "status": ("status:status", "Count the tasks per state and type; breakers and pauses."),

@@ -42,11 +42,21 @@ class Session:
     heard: bool = True
     warnings: list[str] = field(default_factory=list)
 
-    def queue(self, *, patient: bool = False) -> Queue:
-        """The queue that the options name, closed when the command ends. *patient*: sit a restart of Redis out."""
+    def _name(self) -> str:
         if self.url is not None and not is_redis_url(self.url):
             raise click.BadParameter(f"not a Redis URL: {shown_url(self.url)}", param_hint="--url")
-        name = "default" if self.queue_name is None else queue_name(self.queue_name)
+        return "default" if self.queue_name is None else queue_name(self.queue_name)
+
+    def target(self) -> tuple[str, str]:
+        """URL and queue for a command that connects by itself; an embedded server runs then."""
+        name = self._name()
+        from ..connect import resolve
+
+        return resolve(self.url), name
+
+    def queue(self, *, patient: bool = False) -> Queue:
+        """The queue that the options name, closed when the command ends. *patient*: sit a restart of Redis out."""
+        name = self._name()
         from ..executor import RETRY_FOR
         from ..queue import Queue
 

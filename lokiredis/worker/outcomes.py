@@ -25,6 +25,10 @@ class GiveUp(Exception):  # noqa: N818  as above
     """Raised by a handler: the attempt failed and no other one can help, so the task goes to the dead-letter queue."""
 
 
+class AttemptFailed(Exception):  # noqa: N818  as above
+    """The attempt failed, and its text is what lastError shall say."""
+
+
 def ended(claim: Claim, value: Any) -> Ending:
     """The ending for what a handler returned: the whole result, with ``decisionReport`` and what else belongs in it.
 
@@ -34,7 +38,9 @@ def ended(claim: Claim, value: Any) -> Ending:
         return Finished(claim, result={})
     if isinstance(value, Mapping):
         return Finished(claim, result=value)
-    return Failed(claim, f"the handler returned {type(value).__name__}, not a result: a JSON object with decisionReport")
+    return Failed(
+        claim, f"the handler returned {type(value).__name__}, not a result: a JSON object with decisionReport"
+    )
 
 
 def raised(claim: Claim, error: BaseException) -> Ending:
@@ -42,6 +48,8 @@ def raised(claim: Claim, error: BaseException) -> Ending:
     if isinstance(error, HandBack):
         return Released(claim, delay=error.delay, reason=str(error))
     text = str(error)[-_LONGEST_TEXT:]
+    if isinstance(error, AttemptFailed):
+        return Failed(claim, text)
     if isinstance(error, GiveUp):
         return Failed(claim, text, retry=False)
     return Failed(claim, f"{type(error).__name__}: {text}" if text else type(error).__name__)

@@ -76,7 +76,10 @@ class Worker:
         self._dry = False
         self._stopping = False
         self._hurry = False
-        self._away = False
+        #: Whether Redis can't be reached at present.
+        self.away = False
+        self._alive = time.monotonic()
+        self._sent: float | None = None
         self._wake: asyncio.Event
         self._asking: asyncio.Task[Any] | None = None
         self._leases: Leases
@@ -112,6 +115,12 @@ class Worker:
     def running(self) -> list[Job]:
         """What is being worked on."""
         return [job for job in self._jobs.values() if job.work is not None]
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds without a sign of life: the event loop stands still, or a call has not come back."""
+        now = time.monotonic()
+        return now - min(self._alive, now if self._sent is None else self._sent)
 
     def stop(self) -> None:
         """Claim no more; give running work the grace, then hand back what is left. Called again: hand it back at once."""
@@ -216,7 +225,7 @@ class Worker:
     async def _exchange(self) -> None:
         sent = [self._endings.popleft() for _ in range(min(len(self._endings), _MOST_ENDINGS))]
         limit = max(self._wanted(), 0)
-        asked = time.monotonic()
+        self._sent = asked = time.monotonic()
         try:
             found = await self.queue.exchange(
                 self.agent, self.types, finished=[ending for _, ending in sent], limit=limit, lease=self.lease
@@ -227,6 +236,8 @@ class Worker:
         except BaseException:
             self._endings.extendleft(reversed(sent))
             raise
+        finally:
+            self._sent = None
         self._say_back()
         self._dry = limit > 0 and len(found.claims) < limit
         for claim in found.claims:
@@ -354,7 +365,7 @@ class Worker:
     async def _look_after_leases(self) -> None:
         while True:
             await asyncio.sleep(min(_TICK, self.lease / 10))
-            now = time.monotonic()
+            self._alive = now = time.monotonic()
             for job in self.running:
                 if now >= job.limit:
                     self._stop_job(job, Stop.TIMEOUT)
@@ -364,11 +375,11 @@ class Worker:
     # Outages
 
     def _say_away(self, error: QueueUnavailable) -> None:
-        if not self._away:
+        if not self.away:
             log.warning("%s; going on as soon as it is back", error)
-        self._away = True
+        self.away = True
 
     def _say_back(self) -> None:
-        if self._away:
+        if self.away:
             log.warning("Redis is back")
-        self._away = False
+        self.away = False

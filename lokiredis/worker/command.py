@@ -1,0 +1,157 @@
+"""Runs a command once per task, as a process group of its own: an argv list, never a shell, so data stays data."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import LokiRedisError
+from .context import Context
+from .files import TaskFiles
+from .job import Stop
+from .log import AttemptLog
+from .outcomes import AttemptFailed, HandBack
+
+log = logging.getLogger("lokiredis.worker")
+
+#: The exit code by which a command hands its task back: EX_TEMPFAIL of sysexits.h.
+HAND_BACK = 75
+#: Of what a command writes this much of the end is kept: for lastError, and for the result in the last line.
+_ERROR_BYTES, _RESULT_BYTES = 16_384, 2 * 1024 * 1024
+#: How long output may still come when the command has ended and something that it left behind holds its pipes.
+_DRAIN = 1.0
+#: How often the checkpoint file is looked at, in seconds.
+_LOOK = 5.0
+
+
+class CommandHandler:
+    """The handler of ``lokiredis worker``. ``grace`` says how many seconds a stopped process group has, by the reason."""
+
+    def __init__(
+        self, argv: Sequence[str], *, logs: Path, grace: Callable[[Stop | None], float], environment: dict[str, str]
+    ) -> None:
+        self.argv = list(argv)
+        self.logs = logs
+        self.grace = grace
+        self.environment = environment
+
+    async def __call__(self, context: Context) -> Any:
+        """Run the command for one task; its result, or what it said, as an exception."""
+        with tempfile.TemporaryDirectory(prefix="lokiredis-task-", ignore_cleanup_errors=True) as folder:
+            files = TaskFiles(Path(folder), context)
+            run = _Run(self, context, files)
+            try:
+                return await run.to_end()
+            finally:
+                run.log.close()
+
+
+class _Run:
+    def __init__(self, handler: CommandHandler, context: Context, files: TaskFiles) -> None:
+        self.handler = handler
+        self.context = context
+        self.files = files
+        self.log = AttemptLog(handler.logs, context.task.id, context.attempt)
+        self.out = bytearray()
+        self.err = bytearray()
+
+    async def to_end(self) -> Any:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self.handler.argv,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+                env={**os.environ, **self.handler.environment, **self.files.environment},
+            )
+        except OSError as e:
+            raise AttemptFailed(f"{self.handler.argv[0]} can't be started: {e.strerror or e}") from e
+        pipes = [
+            asyncio.ensure_future(self._feed(process)),
+            asyncio.ensure_future(self._keep(process.stdout, self.out, _RESULT_BYTES)),
+            asyncio.ensure_future(self._keep(process.stderr, self.err, _ERROR_BYTES)),
+        ]
+        looking = asyncio.ensure_future(self._look_at_checkpoint())
+        try:
+            code = await process.wait()
+            await asyncio.wait(pipes, timeout=_DRAIN)
+        except asyncio.CancelledError:
+            await self._end(process)
+            await self._store_checkpoint()
+            raise
+        finally:
+            for task in (*pipes, looking):
+                task.cancel()
+            await asyncio.gather(*pipes, looking, return_exceptions=True)
+            # What the command left behind must not go on working on a task that is over.
+            _kill(process.pid, signal.SIGKILL)
+        return await self._outcome(code)
+
+    async def _outcome(self, code: int) -> Any:
+        if code == 0:
+            return self.files.result(bytes(self.out))
+        await self._store_checkpoint()
+        said = self.err.decode("utf-8", "replace").strip()
+        if code == HAND_BACK:
+            raise HandBack(said or "the command handed it back")
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        raise AttemptFailed(said or f"the command ended with {how} and said nothing")
+
+    async def _feed(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None
+        # A command need not read its task there: it is in a file, too.
+        with contextlib.suppress(ConnectionError):
+            process.stdin.write(self.files.text)
+            await process.stdin.drain()
+        process.stdin.close()
+
+    async def _keep(self, stream: asyncio.StreamReader | None, kept: bytearray, most: int) -> None:
+        assert stream is not None
+        while data := await stream.read(65_536):
+            self.log.write(data)
+            kept += data
+            if len(kept) > 2 * most:
+                del kept[:-most]
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        """SIGTERM to the whole group, and SIGKILL when it takes too long."""
+        _kill(process.pid, signal.SIGTERM)
+        seconds = self.handler.grace(self.context._job.stopped)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(asyncio.shield(process.wait()), seconds)
+            return
+        log.warning("%s: the command did not end by SIGTERM within %g s, and is killed", self.context.task.id, seconds)
+        _kill(process.pid, signal.SIGKILL)
+        await process.wait()
+
+    async def _look_at_checkpoint(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK)
+            await self._store_checkpoint()
+
+    async def _store_checkpoint(self) -> None:
+        """What the command wrote there last, when it is new. A claim that has ended takes none, and needs none."""
+        if self.context._job.stopped in (Stop.CANCELLED, Stop.LOST):
+            return
+        try:
+            value = self.files.new_checkpoint()
+            if value is not None:
+                await self.context.checkpoint(value)
+        except json.JSONDecodeError as e:
+            log.warning("%s: the checkpoint file is no JSON: %s", self.context.task.id, e)
+        except LokiRedisError as e:
+            log.warning("%s: the checkpoint was not stored: %s", self.context.task.id, e)
+
+
+def _kill(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
