@@ -33,8 +33,8 @@ for _profile in ("default", "ci"):
     )
 settings.load_profile("ci" if IN_CI else "default")
 
-# A shell starts what runs in its background with Ctrl-C ignored, and every child inherits that: the tests that interrupt
-# one would wait for ever.
+# A shell starts what runs in its background with Ctrl-C ignored, and every child inherits that: the tests that
+# interrupt one would wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
