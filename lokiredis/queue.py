@@ -225,6 +225,14 @@ class AsyncQueue(AsyncExecutor):
         todo = steps.claim(self.keys, agent, types, lease=lease, wait=wait, request=request, now=time.monotonic)
         return await self._drive_to_end(todo)
 
+    async def _claim_noting(
+        self, agent: str, types: Iterable[str], *, lease: float, wait: float, asking: Callable[[float], None]
+    ) -> Claim | NoClaim:
+        """For the worker: as claim, and ``asking`` is told time.monotonic() before each call that may claim."""
+        now = time.monotonic
+        todo = steps.claim(self.keys, agent, types, lease=lease, wait=wait, request=None, now=now, asking=asking)
+        return await self._drive_to_end(todo)
+
     async def enqueue_many(
         self, tasks: Iterable[NewTask | Mapping[str, Any]], *, request: str | None = None
     ) -> builtins.list[Enqueued]:

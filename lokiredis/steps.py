@@ -63,11 +63,17 @@ def claim(
     wait: float | None,
     request: str | None,
     now: Callable[[], float],
+    asking: Callable[[float], None] | None = None,
 ) -> Steps[Claim | NoClaim]:
-    """Claim; while there is nothing, block on the types' marks until there is, or ``wait`` seconds have passed."""
+    """Claim; while there is nothing, block on the types' marks until there is, or ``wait`` seconds have passed.
+
+    ``asking`` is told the time before each call that may claim: from the last one on the lease holds.
+    """
     names = arguments.task_types(types)
     ends = None if wait is None else now() + arguments.wait_ms(wait, "wait") / 1000
     while True:
+        if asking is not None:
+            asking(now())
         found: Claim | NoClaim = yield commands.claim_once(keys, agent, names, lease=lease, request=request)
         if isinstance(found, Claim):
             return found

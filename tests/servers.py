@@ -100,7 +100,7 @@ class RedisServer:
         self.socket = self.folder / "redis.sock"
         self.log = self.folder / "redis.log"
         self.cluster = cluster
-        self.port = _free_port() if tcp or cluster else 0
+        self.port = free_port() if tcp or cluster else 0
         self._appendonly = appendonly
         self._appendfsync = appendfsync
         self._maxmemory = maxmemory
@@ -157,7 +157,7 @@ class RedisServer:
                 # Another test process took the free port in between. A restart must keep its address, though.
                 if self._has_run or not left:
                     raise
-                self.port = _free_port()
+                self.port = free_port()
         self._has_run = True
         if self.cluster:
             self._own_every_slot()
@@ -323,7 +323,7 @@ def _short_folder() -> Path:
     return folder
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A loopback port that was free just now, its cluster bus port (10,000 above) too."""
     # Below the range that the kernel gives to outgoing connections: one of those could sit on it during a restart.
     for port in random.SystemRandom().sample(range(20_000, 22_000), 200):

@@ -121,9 +121,9 @@ def worker(
     """Claim tasks for as long as it runs, and run a command for each.
 
     The command gets the task as JSON on standard input and in $LOKIREDIS_TASK_FILE; $LOKIREDIS_TASK_ID, _TYPE, _TOKEN,
-    _ATTEMPT, _CHECKPOINT_FILE and _RESULT_FILE say the rest. It answers with a JSON object that has a decisionReport, in
-    the result file or as its last line. Exit code 0 completes the task, 75 hands it back without a charge, any other fails
-    the attempt with the end of what it wrote to standard error; a rate limit in there holds the agent instead.
+    _ATTEMPT, _CHECKPOINT_FILE and _RESULT_FILE say the rest. It answers with a JSON object that has a decisionReport,
+    in the result file or as its last line. Exit code 0 completes the task, 75 hands it back without a charge, any other
+    fails the attempt with the end of what it wrote to standard error; a rate limit in there holds the agent instead.
 
     SIGTERM or Ctrl-C: no more claims, --grace for what runs, then it is handed back. A second one: at once.
     """

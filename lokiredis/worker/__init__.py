@@ -1,4 +1,4 @@
-"""A worker that people leave running: it claims, runs handlers, keeps the leases alive, and hands back what it can't end."""
+"""A worker that people leave running: it claims, runs handlers, renews leases, hands back what it can't end."""
 
 from .context import Context, ThreadContext
 from .outcomes import GiveUp, HandBack

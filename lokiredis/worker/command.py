@@ -28,12 +28,14 @@ HAND_BACK = 75
 _ERROR_BYTES, _RESULT_BYTES = 16_384, 2 * 1024 * 1024
 #: How long output may still come when the command has ended and something that it left behind holds its pipes.
 _DRAIN = 1.0
+#: How often it is looked whether a command has ended whose pipes are held, in seconds.
+_PIPES_HELD = 0.25
 #: How often the checkpoint file is looked at, in seconds.
 _LOOK = 5.0
 
 
 class CommandHandler:
-    """The handler of ``lokiredis worker``. ``grace`` says how many seconds a stopped process group has, by the reason."""
+    """The handler of ``lokiredis worker``. ``grace``: how many seconds a stopped process group has, by the reason."""
 
     def __init__(
         self, argv: Sequence[str], *, logs: Path, grace: Callable[[Stop | None], float], environment: dict[str, str]
@@ -82,7 +84,7 @@ class _Run:
         ]
         looking = asyncio.ensure_future(self._look_at_checkpoint())
         try:
-            code = await process.wait()
+            code = await _exited(process)
             await asyncio.wait(pipes, timeout=_DRAIN)
         except asyncio.CancelledError:
             await self._end(process)
@@ -127,11 +129,11 @@ class _Run:
         _kill(process.pid, signal.SIGTERM)
         seconds = self.handler.grace(self.context._job.stopped)
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(asyncio.shield(process.wait()), seconds)
+            await asyncio.wait_for(_exited(process), seconds)
             return
         log.warning("%s: the command did not end by SIGTERM within %g s, and is killed", self.context.task.id, seconds)
         _kill(process.pid, signal.SIGKILL)
-        await process.wait()
+        await _exited(process)
 
     async def _look_at_checkpoint(self) -> None:
         while True:
@@ -150,6 +152,17 @@ class _Run:
             log.warning("%s: the checkpoint file is no JSON: %s", self.context.task.id, e)
         except LokiRedisError as e:
             log.warning("%s: the checkpoint was not stored: %s", self.context.task.id, e)
+
+
+async def _exited(process: asyncio.subprocess.Process) -> int:
+    """The exit code. asyncio's own wait also waits for the pipes, which something left behind may hold for ever."""
+    waiting = asyncio.ensure_future(process.wait())
+    try:
+        while process.returncode is None and not waiting.done():
+            await asyncio.wait([waiting], timeout=_PIPES_HELD)
+        return waiting.result() if process.returncode is None else process.returncode
+    finally:
+        waiting.cancel()
 
 
 def _kill(group: int, number: int) -> None:

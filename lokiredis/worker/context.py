@@ -22,7 +22,7 @@ class _Seen:
 
     def __init__(self, job: Job, saved: Any) -> None:
         self._job = job
-        #: The checkpoint to go on from: of an earlier attempt, or of this one before a rate limit. None: from the start.
+        #: The checkpoint to go on from: of an earlier attempt, or of this one before a rate limit. None: there is none.
         self.saved = saved
 
     @property
@@ -42,7 +42,7 @@ class _Seen:
 
     @property
     def cancelled(self) -> bool:
-        """Whether this work is to end: the task was cancelled or its claim lost, its time is over, or the worker stops."""
+        """Whether to end: the task was cancelled or its claim lost, its time is over, or the worker stops."""
         return self._job.stopped is not None
 
 

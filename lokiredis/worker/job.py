@@ -22,7 +22,7 @@ class Stop(enum.Enum):
 
 @dataclass(eq=False)
 class Job:
-    """``asked`` is time.monotonic() just before the call that gave the claim: no lease surely holds longer than from then."""
+    """``asked`` is time.monotonic() just before the call that gave the claim: the lease surely holds from then."""
 
     claim: Claim
     asked: float

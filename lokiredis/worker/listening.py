@@ -1,4 +1,4 @@
-"""Listens for CANCEL, so that running work ends at once. A lost message costs no more than the time to the next heartbeat."""
+"""Listens for CANCEL, so that running work ends at once. A lost message costs the time to the next heartbeat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log of one attempt: what its command wrote, control characters escaped, so that no line of it can move a cursor."""
+"""The log of one attempt: what its command wrote, control characters escaped: no line of it can move a cursor."""
 
 from __future__ import annotations
 

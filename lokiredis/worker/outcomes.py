@@ -13,7 +13,7 @@ Ending = Finished | Failed | Released
 _LONGEST_TEXT = 16_384
 
 
-class HandBack(Exception):  # noqa: N818  it is no error
+class HandBack(Exception):
     """Raised by a handler: the task goes back without a charge, to be claimed after ``delay`` seconds."""
 
     def __init__(self, reason: str = "", *, delay: float = 0) -> None:
@@ -21,11 +21,11 @@ class HandBack(Exception):  # noqa: N818  it is no error
         self.delay = delay
 
 
-class GiveUp(Exception):  # noqa: N818  as above
+class GiveUp(Exception):
     """Raised by a handler: the attempt failed and no other one can help, so the task goes to the dead-letter queue."""
 
 
-class AttemptFailed(Exception):  # noqa: N818  as above
+class AttemptFailed(Exception):
     """The attempt failed, and its text is what lastError shall say."""
 
 
@@ -53,3 +53,12 @@ def raised(claim: Claim, error: BaseException) -> Ending:
     if isinstance(error, GiveUp):
         return Failed(claim, text, retry=False)
     return Failed(claim, f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+def told(ending: Ending) -> str:
+    """What a line of the log says of it."""
+    if isinstance(ending, Released):
+        return f"is handed back: {ending.reason}"
+    if isinstance(ending, Failed):
+        return f"failed: {str(ending.error).splitlines()[-1] if str(ending.error) else 'without a word'}"
+    return "is done"

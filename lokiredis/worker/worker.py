@@ -1,4 +1,4 @@
-"""The worker: claims for its free slots, runs a handler for each claim, and sends endings and new claims in one call."""
+"""The worker: claims for its free slots, runs a handler for each, sends endings and new claims in one call."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .context import Context, ThreadContext
 from .job import Job, Stop
 from .leases import Leases
 from .listening import Listener
-from .outcomes import Ending, ended, raised
+from .outcomes import Ending, ended, raised, told
 from .twins import heartbeat_queue
 
 log = logging.getLogger("lokiredis.worker")
@@ -68,6 +68,8 @@ class Worker:
         self.concurrency = concurrency
         self.lease = lease
         self.grace = arguments.wait_ms(grace, "grace") / 1000
+        if self.grace < 0:
+            raise InvalidTask("not negative", field="grace")
         self.on_lost_lease = on_lost_lease
         self._handlers: dict[str, Handler] = {}
         self._jobs: dict[str, Job] = {}
@@ -91,11 +93,13 @@ class Worker:
     def handler(self, *types: str) -> Callable[[H], H]:
         """Decorates the function for tasks of these types. It gets a Context (a plain function: a ThreadContext).
 
-        What it returns is the task's result: a JSON object with ``decisionReport`` (design rule 14). What it raises fails
-        the attempt, save HandBack, GiveUp, and what is recognised as a rate limit: the agent is held then, and the
-        handler called again with the last checkpoint in ``saved``.
+        What it returns is the task's result: a JSON object with ``decisionReport`` (design rule 14). What it raises
+        fails the attempt, save HandBack, GiveUp, and what is recognised as a rate limit: the agent is held then, and
+        the handler called again with the last checkpoint in ``saved``.
         """
         names = arguments.task_types(types)
+        if not names:
+            raise InvalidTask("a handler is for one type or more", field="types")
 
         def register(function: H) -> H:
             for name in names:
@@ -123,7 +127,7 @@ class Worker:
         return now - min(self._alive, now if self._sent is None else self._sent)
 
     def stop(self) -> None:
-        """Claim no more; give running work the grace, then hand back what is left. Called again: hand it back at once."""
+        """Claim no more; give running work the grace, then hand the rest back. Called again: hand it back at once."""
         self._hurry = self._stopping
         self._stopping = True
         self._wake.set()
@@ -136,10 +140,10 @@ class Worker:
         self._wake = asyncio.Event()
         self._threads = ThreadPoolExecutor(self.concurrency, "lokiredis-handler")
 
-        def told(job: Job, why: Stop) -> None:
+        def stop(job: Job, why: Stop) -> None:
             loop.call_soon_threadsafe(self._stop_job, job, why)
 
-        self._leases = Leases(heartbeat_queue(self.queue), self.lease, told)
+        self._leases = Leases(heartbeat_queue(self.queue), self.lease, stop)
         listener = Listener(self.queue, self._cancelled)
         self._leases.start()
         background = [asyncio.ensure_future(listener.run()), asyncio.ensure_future(self._look_after_leases())]
@@ -201,12 +205,18 @@ class Worker:
     async def _ask(self) -> None:
         """Wait on the server for one task: then there may be more."""
         asked = time.monotonic()
+
+        def note(at: float) -> None:
+            nonlocal asked
+            asked = at
+
         pause = _BACKOFF[0]
         try:
             while not self._stopping:
                 try:
-                    asked = time.monotonic()
-                    found = await self.queue.claim(self.agent, self.types, lease=self.lease, wait=_WAIT)
+                    found = await self.queue._claim_noting(
+                        self.agent, self.types, lease=self.lease, wait=_WAIT, asking=note
+                    )
                 except QueueUnavailable as e:
                     self._say_away(e)
                     await asyncio.sleep(pause)
@@ -245,7 +255,7 @@ class Worker:
         self._settle(sent, found)
 
     async def _send_singly(self, sent: list[tuple[Job, Ending]], error: InvalidTask) -> None:
-        """One of these endings can't be sent, such as a result that is no JSON: it becomes a failure, the others go on."""
+        """One ending can't be sent, such as a result that is no JSON: it becomes a failure, the others go on."""
         if len(sent) == 1:
             job, _ = sent[0]
             log.warning("%s: %s", job.claim.id, error)
@@ -263,12 +273,12 @@ class Worker:
         outcomes: Iterable[Any] = found.outcomes if found else [None] * len(sent)
         for (job, ending), outcome in zip(sent, outcomes, strict=True):
             if isinstance(outcome, DecisionReportMissing):
-                log.warning("%s: %s", job.claim.id, outcome)
+                log.warning("%s", outcome)
                 self._endings.append((job, Failed(job.claim, f"the result was refused: {outcome}")))
                 self._wake.set()
                 continue
             if isinstance(outcome, LokiRedisError):
-                log.warning("%s: %s", job.claim.id, outcome)
+                log.warning("%s", outcome)
             elif isinstance(ending, Failed):
                 self.failed += 1
             elif not isinstance(ending, Released):
@@ -316,14 +326,16 @@ class Worker:
                 return ended(job.claim, await self._call(handler, context))
             except Exception as e:
                 if job.stopped is not None or not is_rate_limit(e):
+                    ending = raised(job.claim, e)
                     if job.stopped is None:
-                        log.warning("%s failed: %s", job.claim.id, raised(job.claim, e))
-                    return raised(job.claim, e)
+                        log.warning("%s %s", job.claim.id, told(ending))
+                    return ending
                 if not await self._sit_out(job, e):
                     return None
 
     def _call(self, handler: Handler, context: Context) -> Awaitable[Any]:
-        if inspect.iscoroutinefunction(handler):
+        # An object may be a handler, too: then its __call__ is what is looked at.
+        if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
             return handler(context)  # type: ignore[no-any-return]
         loop = asyncio.get_running_loop()
         return loop.run_in_executor(self._threads, handler, ThreadContext(context, loop))

@@ -1,0 +1,62 @@
+"""What the tests' workers run: it does what the task's payload says."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+REPORT = {"why": "asked for"}
+
+
+def _file(name: str) -> Path:
+    return Path(os.environ[f"LOKIREDIS_TASK_{name}"])
+
+
+def main() -> None:
+    """One task."""
+    task: dict[str, Any] = json.load(sys.stdin)
+    assert task == json.loads(_file("FILE").read_text())
+    payload = task["payload"]
+    does = payload.get("does", "seen")
+    checkpoint = _file("CHECKPOINT_FILE")
+    if does == "exit":
+        print(payload.get("says", ""), file=sys.stderr)
+        sys.exit(payload["code"])
+    if does == "prints":
+        print(payload["text"])
+        return
+    if does == "writes":
+        _file("RESULT_FILE").write_text(payload["text"])
+        return
+    if does == "floods":
+        for _ in range(payload["megabytes"]):
+            sys.stdout.write("x" * 1_000_000)
+        print()
+    if does == "limited" and not checkpoint.exists():
+        checkpoint.write_text(json.dumps({"done": 1}))
+        print("429 Too Many Requests, Retry-After: 1", file=sys.stderr)
+        sys.exit(1)
+    if does in ("waits", "ignores"):
+        if does == "ignores":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        checkpoint.write_text(json.dumps({"at": 3}))
+        Path(payload["pids"]).write_text(f"{os.getpid()} {child.pid}")
+        time.sleep(600)
+    if does == "leaves":
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        Path(payload["pids"]).write_text(str(child.pid))
+    seen = {name: value for name, value in os.environ.items() if name.startswith("LOKIREDIS_")}
+    output = {"argv": sys.argv[1:], "environment": seen, "checkpoint": checkpoint.exists() and checkpoint.read_text()}
+    print("the last line counts")
+    print(json.dumps({"output": output, "decisionReport": REPORT}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""A queue for a worker, a queue for the test beside it, and a worker that ends with its test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from lokiredis import AsyncQueue, Queue
+from lokiredis.worker import Worker
+
+from ..invariants import check
+from ..servers import RedisServer
+
+LEASE = 2.0
+
+
+@pytest.fixture
+def queue(redis7_server: RedisServer, queue_name: str) -> Iterator[Queue]:
+    """The queue as the test sees it; its data is checked afterwards."""
+    with redis7_server.client() as client:
+        yield Queue(client, queue_name)
+        check(client, queue_name)
+
+
+@pytest.fixture
+async def make_worker(redis7_server: RedisServer, queue_name: str) -> AsyncIterator[Callable[..., Worker]]:
+    """Makes workers on that queue, which run from ``started`` on and are ended after the test."""
+    queues: list[AsyncQueue] = []
+    workers: list[Worker] = []
+
+    def make(**options: Any) -> Worker:
+        queues.append(AsyncQueue.from_url(redis7_server.url, queue_name))
+        defaults: dict[str, Any] = {"lease": LEASE, "grace": 5, "agent": "me"}
+        workers.append(Worker(queues[-1], **defaults | options))
+        return workers[-1]
+
+    yield make
+    for worker in workers:
+        worker.stop()
+        worker.stop()
+    await asyncio.gather(*_RUNS.pop("runs", []), return_exceptions=True)
+    for queue in queues:
+        await queue.close()
+
+
+_RUNS: dict[str, list[asyncio.Future[None]]] = {}
+
+
+def started(worker: Worker) -> asyncio.Future[None]:
+    """The worker at work; awaited, it raises what ended it."""
+    run = asyncio.ensure_future(worker.run())
+    _RUNS.setdefault("runs", []).append(run)
+    return run
+
+
+async def until(condition: Callable[[], Any], what: str = "", timeout: float = 15) -> Any:
+    """The first true value of ``condition``, asked every few ms while the worker goes on."""
+    ends = asyncio.get_running_loop().time() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if asyncio.get_running_loop().time() > ends:
+            pytest.fail(f"waited {timeout:g} s in vain for {what or condition}")
+        await asyncio.sleep(0.01)

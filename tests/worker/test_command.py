@@ -1,0 +1,257 @@
+"""``lokiredis worker``: a command per task, as real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+from lokiredis import Queue, State, Task
+
+from ..servers import RedisServer, free_port
+from ..waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+AGENT = Path(__file__).with_name("agent.py")
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(redis7_server: RedisServer, queue_name: str, tmp_path: Path) -> Iterator[Start]:
+    """Starts workers in a folder of the test; they are killed after it."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*words: str, command: tuple[str, ...] = (sys.executable, str(AGENT))) -> subprocess.Popen[str]:
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        environment = {
+            **os.environ,
+            "LOKIREDIS_URL": redis7_server.url,
+            "LOKIREDIS_QUEUE": queue_name,
+            "PYTHONPATH": path,
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lokiredis", "worker", "--type", "a", "--lease", "2s", *words, "--", *command],
+            cwd=tmp_path,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def _alive(pid: int) -> bool:
+    """Whether it runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def _ended(queue: Queue, id: str = "x") -> Task:
+    """The task, once its attempt is over."""
+
+    def over() -> Task | None:
+        task = queue.get(id)
+        assert task is not None
+        return task if task.attempts or task.state is State.COMPLETED else None
+
+    found = wait_until(over, timeout=20)
+    assert found is not None
+    return found
+
+
+def _add(queue: Queue, id: str = "x", **payload: Any) -> None:
+    queue.enqueue(type="a", id=id, payload=payload, max_retries=1, timeout=60)
+
+
+def test_a_command_is_told_of_its_task(queue: Queue, start: Start, redis7_server: RedisServer, tmp_path: Path) -> None:
+    """By standard input, a file and its environment; its own arguments stay as they are."""
+    _add(queue)
+    start("--agent", "host/a-1", command=(sys.executable, str(AGENT), "--fast", "$HOME", "a b"))
+    task = _ended(queue)
+    assert task.state is State.COMPLETED
+    assert task.result is not None
+    output = task.result["output"]
+    assert output["argv"] == ["--fast", "$HOME", "a b"]
+    seen = output["environment"]
+    assert (seen["LOKIREDIS_TASK_ID"], seen["LOKIREDIS_TASK_TYPE"]) == ("x", "a")
+    assert (seen["LOKIREDIS_TASK_TOKEN"], seen["LOKIREDIS_TASK_ATTEMPT"]) == (str(task.token), "1")
+    assert (seen["LOKIREDIS_URL"], seen["LOKIREDIS_AGENT"]) == (redis7_server.url, "host/a-1")
+    assert output["checkpoint"] is False
+    log = tmp_path / ".loki" / "logs" / "tasks" / "x-1.log"
+    assert log.read_text().startswith("the last line counts\n")
+    assert not Path(seen["LOKIREDIS_TASK_FILE"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("payload", "state", "error"),
+    [
+        ({"does": "exit", "code": 3, "says": "cannot build\nsee above"}, State.DEAD_LETTER, "cannot build\nsee above"),
+        ({"does": "exit", "code": 4}, State.DEAD_LETTER, "the command ended with exit code 4 and said nothing"),
+        ({"does": "prints", "text": '{"output": '}, State.DEAD_LETTER, "the last line of the output is no JSON: "),
+        ({"does": "writes", "text": "no JSON"}, State.DEAD_LETTER, "the result file is no JSON: "),
+        ({"does": "writes", "text": "[1]"}, State.DEAD_LETTER, "the result file is no JSON object"),
+        ({"does": "prints", "text": "done"}, State.DEAD_LETTER, "the result was refused: "),
+        ({"does": "prints", "text": '{"output": 1}'}, State.DEAD_LETTER, "the result was refused: "),
+    ],
+)
+def test_how_a_command_fails(queue: Queue, start: Start, payload: dict[str, Any], state: State, error: str) -> None:
+    """Each in a clear state, with a clear word; the worker goes on."""
+    _add(queue, **payload)
+    start()
+    task = _ended(queue)
+    assert task.state is state
+    assert str(task.last_error).startswith(error)
+    _add(queue, "y")
+    assert _ended(queue, "y").state is State.COMPLETED
+
+
+def test_75_hands_the_task_back(queue: Queue, start: Start) -> None:
+    """Without a charge."""
+    _add(queue, does="exit", code=75, says="no GPU here")
+    start()
+    task = _ended(queue)
+    assert (task.retries, task.attempts[0].outcome, task.attempts[0].error) == (0, "released", "no GPU here")
+
+
+def test_an_unknown_command(start: Start) -> None:
+    """Said before anything is claimed."""
+    process = start(command=("no-such-command",))
+    assert process.wait(timeout=20) == 2
+    assert process.stderr is not None
+    assert "there is no command no-such-command here" in process.stderr.read()
+
+
+def test_100_megabytes_of_output(queue: Queue, start: Start, tmp_path: Path) -> None:
+    """They reach neither the queue nor the disk in full; the result in the last line counts."""
+    _add(queue, does="floods", megabytes=100)
+    start()
+    assert _ended(queue).state is State.COMPLETED
+    log = tmp_path / ".loki" / "logs" / "tasks" / "x-1.log"
+    wait_until(lambda: "left out here" in log.read_text())
+    assert log.stat().st_size < 11_000_000
+
+
+def test_fields_of_a_task_are_data(queue: Queue, start: Start) -> None:
+    """What looks like an option, a command or the end of a line reaches the command as it is, and only as data."""
+    hostile = "--help\n$(touch stolen); `touch stolen` 'x' \"y\" \x1b[31m"
+    queue.enqueue(type="a", id="x", payload={"text": hostile}, title=hostile, max_retries=1)
+    queue.enqueue(type="a", id="y", payload={"does": "exit", "code": 1, "says": hostile}, max_retries=1)
+    process = start("--concurrency", "2")
+    task, other = _ended(queue, "x"), _ended(queue, "y")
+    assert task.state is State.COMPLETED
+    assert task.result is not None
+    assert task.result["output"]["argv"] == []
+    assert other.last_error == hostile
+    process.terminate()
+    _, said = process.communicate(timeout=20)
+    assert "\x1b" not in said
+    assert "\\x1b" in said
+
+
+@pytest.mark.parametrize("does", ["waits", "ignores"])
+def test_a_cancelled_task_ends_its_whole_group(queue: Queue, start: Start, tmp_path: Path, does: str) -> None:
+    """SIGTERM to the command and to what it started; SIGKILL after the grace to what ignores it."""
+    pids = tmp_path / "pids"
+    _add(queue, does=does, pids=str(pids))
+    process = start("--grace", "1s")
+    wait_until(lambda: pids.exists() and pids.read_text(), timeout=20)
+    group = [int(word) for word in pids.read_text().split()]
+    queue.cancel("x", "no more")
+    wait_until(lambda: not any(map(_alive, group)), timeout=20)
+    _add(queue, "y")
+    assert _ended(queue, "y").state is State.COMPLETED
+    assert process.poll() is None
+
+
+def test_what_a_command_leaves_behind_is_ended(queue: Queue, start: Start, tmp_path: Path) -> None:
+    """A grandchild that holds the pipes keeps neither the task nor the slot."""
+    pids = tmp_path / "pids"
+    _add(queue, does="leaves", pids=str(pids))
+    start()
+    assert _ended(queue).state is State.COMPLETED
+    wait_until(lambda: not _alive(int(pids.read_text())), timeout=20)
+
+
+def test_a_rate_limit_in_standard_error(queue: Queue, start: Start) -> None:
+    """The agent is held, the checkpoint survives, and the command runs again; no attempt is charged."""
+    _add(queue, does="limited")
+    start()
+    wait_until(lambda: queue.counts()["completed"] == 1, timeout=20)
+    task = queue.get("x")
+    assert task is not None
+    assert task.result is not None
+    assert task.result["output"]["checkpoint"] == '{"done": 1}'
+    assert (task.retries, len(task.attempts)) == (0, 1)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_signal_stops_the_worker(
+    queue: Queue, start: Start, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    """What still runs after the grace is handed back with its checkpoint, without a charge; nothing is left behind."""
+    pids = tmp_path / "pids"
+    _add(queue, does="waits", pids=str(pids))
+    process = start("--grace", "200ms")
+    wait_until(lambda: pids.exists() and pids.read_text(), timeout=20)
+    process.send_signal(number)
+    assert process.wait(timeout=20) == code
+    task = _ended(queue)
+    assert (task.state, task.retries, task.attempts[0].outcome) == (State.PENDING, 0, "released")
+    assert task.checkpoint == {"at": 3}
+    assert not any(_alive(int(pid)) for pid in pids.read_text().split())
+
+
+def test_a_second_signal_releases_at_once(queue: Queue, start: Start, tmp_path: Path) -> None:
+    """However long the grace is."""
+    pids = tmp_path / "pids"
+    _add(queue, does="waits", pids=str(pids))
+    process = start("--grace", "10m")
+    wait_until(lambda: pids.exists() and pids.read_text(), timeout=20)
+    process.terminate()
+    assert process.stderr is not None
+    while "stopping" not in process.stderr.readline():
+        pass
+    process.terminate()
+    assert process.wait(timeout=20) == 0
+    assert _ended(queue).attempts[0].outcome == "released"
+
+
+def test_a_full_disk_for_logs(queue: Queue, start: Start) -> None:
+    """The work goes on without its log, and the worker says so."""
+    _add(queue)
+    process = start("--logs", "/dev/null/logs")
+    assert _ended(queue).state is State.COMPLETED
+    process.terminate()
+    _, said = process.communicate(timeout=20)
+    assert "can't be written, the work goes on without" in said
+
+
+def test_health_on_a_port(queue: Queue, start: Start) -> None:
+    """200 and the state, while it is well."""
+    port = free_port()
+    start("--health-port", str(port), "--agent", "well")
+
+    def state() -> Any:
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+                return json.loads(answer.read())
+        except OSError:
+            return None
+
+    assert wait_until(state, timeout=20)["agent"] == "well"

@@ -1,0 +1,387 @@
+"""lokiredis.worker.Worker: handlers, endings, leases, cancellation, shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lokiredis import InvalidTask, Queue, State
+from lokiredis.worker import Context, GiveUp, HandBack, ThreadContext, Worker
+from lokiredis.worker.health import Health
+from lokiredis.worker.job import Stop
+
+from .conftest import LEASE, started, until
+
+REPORT = {"decisionReport": {"why": "asked for"}}
+Make = Callable[..., Worker]
+
+
+def _state(queue: Queue, id: str) -> State:
+    task = queue.get(id)
+    assert task is not None
+    return task.state
+
+
+def _done(queue: Queue, count: int) -> Callable[[], bool]:
+    return lambda: queue.counts()["completed"] == count
+
+
+async def test_tasks_are_worked_through(queue: Queue, make_worker: Make) -> None:
+    """Each handler gets the tasks of its types, with what is known of them; what it returns is the result."""
+    seen: list[tuple[str, int, Any]] = []
+    worker = make_worker(concurrency=3)
+
+    @worker.handler("a", "b")
+    async def work(context: Context) -> dict[str, Any]:
+        seen.append((context.task.id, context.attempt, context.saved))
+        return {"output": context.task.payload["n"], **REPORT}
+
+    queue.enqueue_many([{"type": "ab"[i % 2], "id": f"x{i}", "payload": {"n": i}} for i in range(50)])
+    queue.enqueue(type="c", id="other")
+    started(worker)
+    await until(_done(queue, 50))
+    assert sorted(seen) == sorted((f"x{i}", 1, None) for i in range(50))
+    task = queue.get("x7")
+    assert task is not None
+    assert task.result == {"status": "success", "output": 7, **REPORT}
+    assert _state(queue, "other") is State.PENDING
+    assert (worker.completed, worker.failed) == (50, 0)
+
+
+async def test_a_plain_function_runs_in_a_thread(queue: Queue, make_worker: Make) -> None:
+    """Two of them run at the same time, and talk to the queue by their context."""
+    both = threading.Barrier(2, timeout=10)
+    worker = make_worker(concurrency=2)
+
+    @worker.handler("a")
+    def work(context: ThreadContext) -> dict[str, Any]:
+        both.wait()
+        context.checkpoint({"half": context.task.id})
+        context.progress("half done")
+        assert not context.heartbeat().cancelled
+        return REPORT
+
+    queue.enqueue_many([{"type": "a", "id": f"x{i}", "payload": {"n": i}} for i in range(2)])
+    started(worker)
+    await until(_done(queue, 2))
+    task = queue.get("x1")
+    assert task is not None
+    assert (task.checkpoint, task.progress) == ({"half": "x1"}, "half done")
+
+
+@pytest.mark.parametrize(
+    ("raised", "state", "error"),
+    [
+        (ValueError("no such file"), State.PENDING, "ValueError: no such file"),
+        (GiveUp("this can't be built"), State.DEAD_LETTER, "this can't be built"),
+    ],
+)
+async def test_what_a_handler_raises(
+    queue: Queue, make_worker: Make, raised: Exception, state: State, error: str
+) -> None:
+    """An exception fails the attempt, to be tried again after its backoff; GiveUp makes the task a dead letter."""
+    worker = make_worker()
+
+    @worker.handler("a")
+    async def work(context: Context) -> None:
+        raise raised
+
+    queue.enqueue(type="a", id="x")
+    started(worker)
+    task = await until(lambda: (found := queue.get("x")) and found.last_error and found)
+    assert (task.state, task.last_error, task.retries) == (state, error, 1)
+
+
+async def test_a_task_is_handed_back(queue: Queue, make_worker: Make) -> None:
+    """HandBack costs no attempt."""
+    worker = make_worker()
+
+    @worker.handler("a")
+    async def work(context: Context) -> dict[str, Any]:
+        if not context.task.attempts:
+            raise HandBack("not here")
+        return REPORT
+
+    queue.enqueue(type="a", id="x")
+    started(worker)
+    await until(_done(queue, 1))
+    task = queue.get("x")
+    assert task is not None
+    assert (task.retries, task.attempts[0].outcome, task.attempts[0].error) == (
+        0,
+        "released",
+        "not here",
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (None, "the result was refused: x: a completed task needs a non-empty decisionReport object"),
+        ({"output": 1}, "the result was refused: x: a completed task needs a non-empty decisionReport object"),
+        (5, "the handler returned int, not a result: a JSON object with decisionReport"),
+        ({"output": {1, 2}, **REPORT}, "the handler's result was refused: "),
+    ],
+)
+async def test_a_result_that_the_queue_refuses(queue: Queue, make_worker: Make, value: Any, error: str) -> None:
+    """It fails the attempt with what is wrong with it; the other tasks of the same call are completed."""
+    worker = make_worker(concurrency=2)
+    together = asyncio.Event()
+
+    @worker.handler("a")
+    async def work(context: Context) -> Any:
+        if context.task.id == "x":
+            together.set()
+            return value
+        await together.wait()
+        return REPORT
+
+    queue.enqueue_many([{"type": "a", "id": id, "payload": {"id": id}} for id in ("x", "y")])
+    started(worker)
+    task = await until(lambda: (found := queue.get("x")) and found.last_error and found)
+    assert task.last_error.startswith(error)
+    await until(_done(queue, 1))
+    assert _state(queue, "y") is State.COMPLETED
+
+
+async def test_claims_are_renewed(queue: Queue, make_worker: Make) -> None:
+    """Work that takes longer than its lease keeps it, though the handler says nothing, or blocks the event loop."""
+    worker = make_worker(concurrency=2)
+
+    @worker.handler("a")
+    async def work(context: Context) -> dict[str, Any]:
+        if context.task.id == "blocks":
+            time.sleep(LEASE * 1.5)  # noqa: ASYNC251  that is the point
+        await asyncio.sleep(LEASE * 1.5)
+        return REPORT
+
+    queue.enqueue_many([{"type": "a", "id": id, "payload": {"id": id}} for id in ("blocks", "waits")])
+    started(worker)
+    await until(lambda: queue.counts()["in-progress"] == 2)
+    await until(lambda: (queue.claim("other", "a") and False) or queue.counts()["completed"] == 2)
+    for id in ("blocks", "waits"):
+        task = queue.get(id)
+        assert task is not None
+        assert (task.retries, task.claimed_by) == (0, "me")
+
+
+async def test_a_cancelled_task_ends_at_once(queue: Queue, make_worker: Make) -> None:
+    """Long before the next heartbeat would have told."""
+    worker = make_worker(lease=600)
+    at_work, ended = asyncio.Event(), asyncio.Event()
+
+    @worker.handler("a")
+    async def work(context: Context) -> None:
+        at_work.set()
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            assert context.cancelled
+            ended.set()
+            raise
+
+    queue.enqueue(type="a", id="x")
+    started(worker)
+    await asyncio.wait_for(at_work.wait(), 10)
+    # The channel may be subscribed a moment later than the first claim: the cancel is for one that listens.
+    await until(lambda: queue.redis.pubsub_numsub(queue.keys.signals)[0][1])
+    queue.cancel("x", "no more")
+    await asyncio.wait_for(ended.wait(), 10)
+    await until(lambda: not worker.running)
+    assert _state(queue, "x") is State.CANCELLED
+
+
+async def test_a_cancel_whose_message_was_lost(
+    queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next heartbeat tells it."""
+    worker = make_worker()
+    monkeypatch.setattr(worker, "_cancelled", lambda *_: None)
+    at_work = asyncio.Event()
+
+    @worker.handler("a")
+    async def work(context: Context) -> None:
+        at_work.set()
+        await asyncio.sleep(600)
+
+    queue.enqueue(type="a", id="x")
+    started(worker)
+    await asyncio.wait_for(at_work.wait(), 10)
+    job = worker.running[0]
+    queue.cancel("x", "no more")
+    await until(lambda: job.stopped)
+    assert job.stopped is Stop.CANCELLED
+
+
+async def test_a_lost_claim_ends_its_work(queue: Queue, make_worker: Make) -> None:
+    """When another agent has the task, the work on it stops, and its late result counts for nothing."""
+    worker = make_worker()
+    at_work = asyncio.Event()
+
+    @worker.handler("a")
+    async def work(context: Context) -> dict[str, Any]:
+        at_work.set()
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            return {"output": "too late", **REPORT}
+        return REPORT
+
+    queue.enqueue(type="a", id="x")
+    started(worker)
+    await asyncio.wait_for(at_work.wait(), 10)
+    job = worker.running[0]
+    queue.release(job.claim, delay=600)
+    await until(lambda: job.stopped)
+    assert job.stopped is Stop.LOST
+    await until(lambda: not worker.running)
+    assert _state(queue, "x") is State.PENDING
+
+
+async def test_the_timeout_ends_the_work(queue: Queue, make_worker: Make) -> None:
+    """An attempt that takes longer than the task's timeout is stopped and fails."""
+    worker = make_worker()
+
+    @worker.handler("a")
+    async def work(context: Context) -> None:
+        await asyncio.sleep(600)
+
+    queue.enqueue(type="a", id="x", timeout=1, max_retries=1)
+    started(worker)
+    await until(lambda: _state(queue, "x") is State.DEAD_LETTER)
+    task = queue.get("x")
+    assert task is not None
+    assert str(task.last_error).startswith("timeout: ")
+
+
+async def test_a_rate_limit_is_sat_out(queue: Queue, make_worker: Make) -> None:
+    """The agent is held, the handler called again with its checkpoint, and no attempt is charged."""
+    worker = make_worker(concurrency=2)
+    calls: list[tuple[str, Any, float]] = []
+
+    @worker.handler("a")
+    async def work(context: Context) -> dict[str, Any]:
+        calls.append((context.task.id, context.saved, time.monotonic()))
+        if len(calls) == 1:
+            await context.checkpoint({"done": 1})
+            raise RuntimeError("429 Too Many Requests, Retry-After: 1")
+        return REPORT
+
+    queue.enqueue(type="a", id="x")
+    started(worker)
+    await until(lambda: len(calls) == 1)
+    queue.enqueue(type="a", id="y", payload={"n": 2})
+    await until(_done(queue, 2))
+    assert next((id, saved) for id, saved, _ in calls[:2]) == ("x", None)
+    again = next(at for id, saved, at in calls if saved == {"done": 1})
+    assert again - calls[0][2] >= 1
+    other = next(at for id, _, at in calls if id == "y")
+    assert other - calls[0][2] >= 1, "a held agent gets nothing"
+    task = queue.get("x")
+    assert task is not None
+    assert (task.retries, len(task.attempts)) == (0, 1)
+
+
+async def test_stopping_lets_work_end(queue: Queue, make_worker: Make) -> None:
+    """No more is claimed; what runs may end within the grace."""
+    worker = make_worker(grace=20)
+    go_on = asyncio.Event()
+
+    @worker.handler("a")
+    async def work(context: Context) -> dict[str, Any]:
+        await go_on.wait()
+        return REPORT
+
+    queue.enqueue_many([{"type": "a", "id": id, "payload": {"id": id}} for id in ("x", "y")])
+    run = started(worker)
+    await until(lambda: worker.running)
+    worker.stop()
+    go_on.set()
+    await asyncio.wait_for(run, 15)
+    assert sorted(queue.counts().items()) == sorted(
+        {"pending": 1, "in-progress": 0, "completed": 1, "dead-letter": 0, "cancelled": 0}.items()
+    )
+
+
+@pytest.mark.parametrize("stops", [1, 2])
+async def test_stopping_hands_back_what_is_left(queue: Queue, make_worker: Make, stops: int) -> None:
+    """After the grace, or at once when told again: without a charge."""
+    worker = make_worker(grace=0.2 if stops == 1 else 600)
+
+    @worker.handler("a")
+    async def work(context: Context) -> None:
+        await context.checkpoint({"at": 3})
+        await asyncio.sleep(600)
+
+    queue.enqueue(type="a", id="x")
+    run = started(worker)
+    await until(lambda: (found := queue.get("x")) and found.checkpoint)
+    for _ in range(stops):
+        worker.stop()
+    await asyncio.wait_for(run, 15)
+    task = queue.get("x")
+    assert task is not None
+    assert (task.state, task.retries, task.attempts[0].outcome) == (State.PENDING, 0, "released")
+    assert (task.checkpoint, worker.running) == ({"at": 3}, [])
+
+
+async def test_an_idle_worker_stops_at_once(queue: Queue, make_worker: Make) -> None:
+    """It waits on the server, and is not waited for."""
+    worker = make_worker()
+
+    @worker.handler("a")
+    async def work(context: Context) -> None: ...
+
+    run = started(worker)
+    await until(lambda: worker._asking is not None)
+    worker.stop()
+    await asyncio.wait_for(run, 10)
+
+
+def test_bad_options() -> None:
+    """Each with its own error, before anything runs."""
+    queue = object()
+    for options in (
+        {"concurrency": 0},
+        {"concurrency": True},
+        {"concurrency": 1001},
+        {"lease": 0},
+        {"grace": -1},
+        {"agent": "no blanks"},
+        {"on_lost_lease": "perhaps"},
+    ):
+        with pytest.raises(InvalidTask):
+            Worker(queue, **options)  # type: ignore[arg-type]
+    worker = Worker(queue)  # type: ignore[arg-type]
+    worker.handler("a")(lambda context: REPORT)
+    with pytest.raises(InvalidTask, match="already"):
+        worker.handler("b", "a")(lambda context: REPORT)
+    with pytest.raises(InvalidTask):
+        worker.handler()(lambda context: REPORT)
+
+
+async def test_health_is_told(queue: Queue, make_worker: Make, tmp_path: Path) -> None:
+    """A file with the worker's state while it is well, gone when it has stopped."""
+    worker = make_worker()
+
+    @worker.handler("a")
+    async def work(context: Context) -> dict[str, Any]:
+        return REPORT
+
+    file = tmp_path / "health.json"
+    health = Health(worker, file=file, port=None, stuck_after=600, exit_code=70)
+    started(worker)
+    await health.start()
+    try:
+        state = await until(lambda: file.exists() and json.loads(file.read_text()))
+        assert (state["ok"], state["agent"], state["types"], state["redis"]) == (True, "me", ["a"], True)
+    finally:
+        await health.stop()
+    assert not file.exists()
