@@ -33,6 +33,8 @@ from .server import read_server, read_server_async
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from .worker.by_hand import AsyncWork, Work
+
 T = TypeVar("T")
 P = ParamSpec("P")
 
@@ -120,6 +122,17 @@ class Queue(Executor):
         that part is stored. Dicts use the documented camelCase names.
         """
         return self._drive(steps.enqueue_many(self.keys, tasks, request=request))
+
+    def work(self, agent: str, types: str | Iterable[str], *, lease: float = 60, wait: float | None = 0) -> Work:
+        """A block around one task: ``with queue.work(agent, types) as claim``, a NoClaim when there is none.
+
+        The claim is renewed in the background. ``claim.finish(output=…, decision_report=…)`` completes the task at the
+        end of the block; an exception fails it, a rate limit among them holds the agent; else it is handed back.
+        Raises StaleClaim when the claim was lost or cancelled; ``claim.cancelled`` tells it before.
+        """
+        from .worker.by_hand import Work
+
+        return Work(self, agent, types, lease, wait)
 
     def listen(self, *, timeout: float | None = None) -> Iterator[Signal]:
         """The queue's signals (SLOWDOWN, CANCEL …) as they come, for *timeout* seconds or for ever.
@@ -226,7 +239,13 @@ class AsyncQueue(AsyncExecutor):
         return await self._drive_to_end(todo)
 
     async def _claim_noting(
-        self, agent: str, types: Iterable[str], *, lease: float, wait: float, asking: Callable[[float], None]
+        self,
+        agent: str,
+        types: str | Iterable[str],
+        *,
+        lease: float,
+        wait: float | None,
+        asking: Callable[[float], None],
     ) -> Claim | NoClaim:
         """For the worker: as claim, and ``asking`` is told time.monotonic() before each call that may claim."""
         now = time.monotonic
@@ -238,6 +257,17 @@ class AsyncQueue(AsyncExecutor):
     ) -> builtins.list[Enqueued]:
         """As :meth:`Queue.enqueue_many`."""
         return await self._drive(steps.enqueue_many(self.keys, tasks, request=request))
+
+    def work(self, agent: str, types: str | Iterable[str], *, lease: float = 60, wait: float | None = 0) -> AsyncWork:
+        """A block around one task: ``async with queue.work(agent, types) as claim``, a NoClaim when there is none.
+
+        The claim is renewed in the background. ``claim.finish(output=…, decision_report=…)`` completes the task at the
+        end of the block; an exception fails it, a rate limit among them holds the agent; else it is handed back.
+        When the claim is lost or cancelled the block is cancelled, and StaleClaim raised in place of that.
+        """
+        from .worker.by_hand import AsyncWork
+
+        return AsyncWork(self, agent, types, lease, wait)
 
     async def listen(self, *, timeout: float | None = None) -> AsyncIterator[Signal]:
         """As :meth:`Queue.listen`: ``async for signal in queue.listen()``."""

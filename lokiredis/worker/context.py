@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class _Seen:
+class Seen:
     """What both kinds of context show."""
 
     def __init__(self, job: Job, saved: Any) -> None:
@@ -29,6 +29,16 @@ class _Seen:
     def claim(self) -> Claim:
         """The claim, with its token: what a tool outside the queue may check for."""
         return self._job.claim
+
+    @property
+    def id(self) -> str:
+        """The task's id: with ``token`` this may stand wherever a claim does."""
+        return self._job.claim.id
+
+    @property
+    def token(self) -> int:
+        """The claim's token."""
+        return self._job.claim.token
 
     @property
     def task(self) -> Task:
@@ -46,7 +56,7 @@ class _Seen:
         return self._job.stopped is not None
 
 
-class Context(_Seen):
+class Context(Seen):
     """For ``async def`` handlers. They are cancelled (asyncio.CancelledError) when their work is to end."""
 
     def __init__(self, queue: AsyncQueue, job: Job, saved: Any) -> None:
@@ -78,7 +88,7 @@ class Context(_Seen):
         await self.heartbeat(progress=note)
 
 
-class ThreadContext(_Seen):
+class ThreadContext(Seen):
     """For plain functions, each of which runs in a thread. Nobody can end a thread: they must look at ``cancelled``."""
 
     def __init__(self, inner: Context, loop: asyncio.AbstractEventLoop) -> None:

@@ -33,6 +33,8 @@ class TaskFiles:
             "LOKIREDIS_TASK_ID": context.task.id,
             "LOKIREDIS_TASK_TYPE": context.task.type,
             "LOKIREDIS_TASK_TOKEN": str(context.claim.token),
+            # Under this name the verbs look for it: "lokiredis heartbeat --progress …" needs no more.
+            "LOKIREDIS_TOKEN": str(context.claim.token),
             "LOKIREDIS_TASK_ATTEMPT": str(context.attempt),
             "LOKIREDIS_TASK_CHECKPOINT_FILE": str(self._checkpoint),
             "LOKIREDIS_TASK_RESULT_FILE": str(self._result),

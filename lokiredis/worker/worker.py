@@ -18,6 +18,7 @@ from ..errors import DecisionReportMissing, InvalidTask, LokiRedisError, QueueUn
 from ..models import Claim, Exchange, Failed, Released
 from ..queue import AsyncQueue
 from ..ratelimit import is_rate_limit
+from .background import end
 from .context import Context, ThreadContext
 from .job import Job, Stop
 from .leases import Leases
@@ -150,9 +151,7 @@ class Worker:
         try:
             await self._pump()
         finally:
-            for task in [*background, *([self._asking] if self._asking else [])]:
-                task.cancel()
-            await asyncio.gather(*background, return_exceptions=True)
+            await end(*background, *([self._asking] if self._asking else []))
             await asyncio.to_thread(self._leases.stop)
             self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -191,8 +190,7 @@ class Worker:
 
     async def _begin_to_stop(self) -> float:
         if self._asking is not None:
-            self._asking.cancel()  # what it claims in this moment it hands back
-            await asyncio.gather(self._asking, return_exceptions=True)
+            await end(self._asking)  # what it claims in this moment it hands back
         return time.monotonic() + self.grace
 
     async def _until_woken(self, ends: float | None) -> None:

@@ -28,6 +28,9 @@ def main() -> None:
     if does == "exit":
         print(payload.get("says", ""), file=sys.stderr)
         sys.exit(payload["code"])
+    if does == "tells":
+        words = [sys.executable, "-m", "lokiredis", "heartbeat", "--progress", "half done"]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
     if does == "prints":
         print(payload["text"])
         return

@@ -129,6 +129,14 @@ def test_75_hands_the_task_back(queue: Queue, start: Start) -> None:
     assert (task.retries, task.attempts[0].outcome, task.attempts[0].error) == (0, "released", "no GPU here")
 
 
+def test_a_command_may_use_the_other_verbs(queue: Queue, start: Start) -> None:
+    """Its environment names server, queue, task and token."""
+    _add(queue, does="tells")
+    start()
+    task = _ended(queue)
+    assert (task.state, task.progress) == (State.COMPLETED, "half done")
+
+
 def test_an_unknown_command(start: Start) -> None:
     """Said before anything is claimed."""
     process = start(command=("no-such-command",))
