@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +19,9 @@ from ..invariants import check
 from ..servers import RedisServer
 
 LEASE = 2.0
+ROOT = Path(__file__).parents[2]
+AGENT = Path(__file__).with_name("agent.py")
+Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
@@ -41,18 +48,20 @@ async def make_worker(redis7_server: RedisServer, queue_name: str) -> AsyncItera
     for worker in workers:
         worker.stop()
         worker.stop()
-    await asyncio.gather(*_RUNS.pop("runs", []), return_exceptions=True)
+    here = asyncio.get_running_loop()
+    await asyncio.gather(*(run for run in _RUNS if run.get_loop() is here), return_exceptions=True)
+    _RUNS.clear()
     for queue in queues:
         await queue.close()
 
 
-_RUNS: dict[str, list[asyncio.Future[None]]] = {}
+_RUNS: list[asyncio.Future[None]] = []
 
 
 def started(worker: Worker) -> asyncio.Future[None]:
     """The worker at work; awaited, it raises what ended it."""
     run = asyncio.ensure_future(worker.run())
-    _RUNS.setdefault("runs", []).append(run)
+    _RUNS.append(run)
     return run
 
 
@@ -66,3 +75,41 @@ async def until(condition: Callable[[], Any], what: str = "", timeout: float = 1
         if asyncio.get_running_loop().time() > ends:
             pytest.fail(f"waited {timeout:g} s in vain for {what or condition}")
         await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def start(redis7_server: RedisServer, queue_name: str, tmp_path: Path) -> Iterator[Start]:
+    """Starts workers in a folder of the test; they are killed after it."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*words: str, command: tuple[str, ...] = (sys.executable, str(AGENT))) -> subprocess.Popen[str]:
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        environment = {
+            **os.environ,
+            "LOKIREDIS_URL": redis7_server.url,
+            "LOKIREDIS_QUEUE": queue_name,
+            "PYTHONPATH": path,
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lokiredis", "worker", "--type", "a", "--lease", "2s", *words, "--", *command],
+            cwd=tmp_path,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def alive(pid: int) -> bool:
+    """Whether it runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

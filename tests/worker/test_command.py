@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -18,48 +15,7 @@ from lokiredis import Queue, State, Task
 
 from ..servers import RedisServer, free_port
 from ..waiting import wait_until
-
-ROOT = Path(__file__).parents[2]
-AGENT = Path(__file__).with_name("agent.py")
-Start = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def start(redis7_server: RedisServer, queue_name: str, tmp_path: Path) -> Iterator[Start]:
-    """Starts workers in a folder of the test; they are killed after it."""
-    started: list[subprocess.Popen[str]] = []
-
-    def run(*words: str, command: tuple[str, ...] = (sys.executable, str(AGENT))) -> subprocess.Popen[str]:
-        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        environment = {
-            **os.environ,
-            "LOKIREDIS_URL": redis7_server.url,
-            "LOKIREDIS_QUEUE": queue_name,
-            "PYTHONPATH": path,
-        }
-        process = subprocess.Popen(
-            [sys.executable, "-m", "lokiredis", "worker", "--type", "a", "--lease", "2s", *words, "--", *command],
-            cwd=tmp_path,
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-def _alive(pid: int) -> bool:
-    """Whether it runs; a zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+from .conftest import AGENT, Start, alive
 
 
 def _ended(queue: Queue, id: str = "x") -> Task:
@@ -181,7 +137,7 @@ def test_a_cancelled_task_ends_its_whole_group(queue: Queue, start: Start, tmp_p
     wait_until(lambda: pids.exists() and pids.read_text(), timeout=20)
     group = [int(word) for word in pids.read_text().split()]
     queue.cancel("x", "no more")
-    wait_until(lambda: not any(map(_alive, group)), timeout=20)
+    wait_until(lambda: not any(map(alive, group)), timeout=20)
     _add(queue, "y")
     assert _ended(queue, "y").state is State.COMPLETED
     assert process.poll() is None
@@ -193,7 +149,7 @@ def test_what_a_command_leaves_behind_is_ended(queue: Queue, start: Start, tmp_p
     _add(queue, does="leaves", pids=str(pids))
     start()
     assert _ended(queue).state is State.COMPLETED
-    wait_until(lambda: not _alive(int(pids.read_text())), timeout=20)
+    wait_until(lambda: not alive(int(pids.read_text())), timeout=20)
 
 
 def test_a_rate_limit_in_standard_error(queue: Queue, start: Start) -> None:
@@ -222,7 +178,7 @@ def test_a_signal_stops_the_worker(
     task = _ended(queue)
     assert (task.state, task.retries, task.attempts[0].outcome) == (State.PENDING, 0, "released")
     assert task.checkpoint == {"at": 3}
-    assert not any(_alive(int(pid)) for pid in pids.read_text().split())
+    assert not any(alive(int(pid)) for pid in pids.read_text().split())
 
 
 def test_a_second_signal_releases_at_once(queue: Queue, start: Start, tmp_path: Path) -> None:

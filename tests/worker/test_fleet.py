@@ -1,0 +1,159 @@
+"""Workers as a fleet meets them: one that stands still, a server that goes away, a rate limit that slows all down."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lokiredis import AsyncQueue, Queue, State
+from lokiredis.worker import Context, Worker
+
+from ..conftest import lacking
+from ..servers import RedisServer, programs
+from ..waiting import wait_until
+from .conftest import Start, alive, started, until
+
+REPORT = {"decisionReport": {"why": "asked for"}}
+DONE = (sys.executable, "-c", 'print(\'{"output": "by the other", "decisionReport": {"why": "x"}}\')')
+
+pytestmark = pytest.mark.faults
+
+
+def test_a_worker_that_stood_still_learns_that_it_lost_its_claim(queue: Queue, start: Start, tmp_path: Path) -> None:
+    """SIGSTOP for longer than its lease: another one does the task, and when it goes on it ends its own work on it."""
+    pids = tmp_path / "pids"
+    queue.enqueue(type="a", id="x", payload={"does": "waits", "pids": str(pids)})
+    still = start("--agent", "still", "--grace", "1s")
+    wait_until(lambda: pids.exists() and pids.read_text(), timeout=20)
+    group = [int(word) for word in pids.read_text().split()]
+    still.send_signal(signal.SIGSTOP)
+    try:
+        start("--agent", "other", command=DONE)
+        wait_until(lambda: queue.counts()["completed"] == 1, timeout=30)
+    finally:
+        still.send_signal(signal.SIGCONT)
+    wait_until(lambda: not any(map(alive, group)), timeout=20)
+    assert still.poll() is None
+    done = queue.get("x")
+    assert done is not None
+    assert (done.result or {})["output"] == "by the other"
+    assert [(a.agent, a.outcome) for a in done.attempts] == [("still", "expired"), ("other", "completed")]
+
+
+@pytest.fixture
+def mortal() -> Iterator[RedisServer]:
+    """A server that keeps its data when it is killed."""
+    with RedisServer(programs().get("redis7") or lacking("redis7: no such server"), appendonly=True) as server:
+        yield server
+
+
+async def test_a_restart_of_redis_ends_nothing(mortal: RedisServer, queue_name: str) -> None:
+    """Neither the worker nor what it works on; it says so once, and the task is completed."""
+    async with AsyncQueue.from_url(mortal.url, queue_name, retry_for=0.5) as used:
+        worker = Worker(used, agent="me", lease=30)
+        go_on = asyncio.Event()
+
+        @worker.handler("a")
+        async def work(context: Context) -> dict[str, Any]:
+            await go_on.wait()
+            return REPORT
+
+        with mortal.client() as client:
+            Queue(client, queue_name).enqueue(type="a", id="x")
+        run = started(worker)
+        await until(lambda: worker.running)
+        await asyncio.to_thread(mortal.kill)
+        go_on.set()
+        await until(lambda: worker.away, timeout=20)
+        assert not run.done()
+        await asyncio.to_thread(mortal.restart)
+        with mortal.client() as client:
+            seen = Queue(client, queue_name)
+            await until(lambda: seen.counts()["completed"] == 1, timeout=30)
+            task = seen.get("x")
+            assert task is not None
+            assert (task.retries, worker.away) == (0, False)
+        worker.stop()
+        await asyncio.wait_for(run, 20)
+
+
+async def test_work_whose_lease_may_have_run_out_is_stopped(mortal: RedisServer, queue_name: str) -> None:
+    """While Redis is away nobody can tell whether another agent has the task by now."""
+    async with AsyncQueue.from_url(mortal.url, queue_name, retry_for=0.5) as used:
+        stopped: dict[str, bool] = {}
+
+        async def work(context: Context) -> dict[str, Any]:
+            try:
+                await asyncio.sleep(600)
+            finally:
+                stopped[context.task.type] = True
+            return REPORT
+
+        careful = Worker(used, agent="careful", lease=2)
+        careful.handler("a")(work)
+        with mortal.client() as client:
+            Queue(client, queue_name).enqueue(type="a", id="x")
+        run = started(careful)
+        await until(lambda: careful.running)
+        await asyncio.to_thread(mortal.kill)
+        await until(lambda: stopped.get("a"), timeout=20)
+        await asyncio.to_thread(mortal.restart)
+        with mortal.client() as client:
+            seen = Queue(client, queue_name)
+
+            def again() -> Any:
+                task = seen.get("x")
+                return task is not None and (task.attempts or task.state is State.PENDING) and task
+
+            task = await until(again, timeout=30)
+            assert task.retries == 0
+        careful.stop()
+        careful.stop()
+        await asyncio.wait_for(run, 20)
+
+
+async def test_one_rate_limit_slows_the_whole_fleet(queue: Queue, make_worker: Callable[..., Worker]) -> None:
+    """With Retry-After: 3, nobody claims for 1.5 s and the limited agent not for 3; then all come back, uncharged."""
+    claims: list[tuple[str, str, float, Any]] = []
+    limited: list[float] = []
+
+    def handler(name: str) -> Callable[[Context], Any]:
+        async def work(context: Context) -> dict[str, Any]:
+            claims.append((name, context.task.id, time.monotonic(), context.saved))
+            if context.task.id == "limit" and context.saved is None:
+                await context.checkpoint({"page": 7})
+                limited.append(time.monotonic())
+                raise RuntimeError("HTTP 429, Retry-After: 3")
+            await asyncio.sleep(0.02)
+            return REPORT
+
+        return work
+
+    queue.enqueue(type="a", id="limit", priority=10)
+    queue.enqueue_many([{"type": "a", "id": f"x{i}", "payload": {"n": i}} for i in range(300)])
+    workers = [make_worker(agent=f"w{i}", lease=10) for i in range(6)]
+    for i, worker in enumerate(workers):
+        worker.handler("a")(handler(f"w{i}"))
+    for worker in workers:
+        started(worker)
+    await until(lambda: limited)
+    await until(lambda: queue.counts()["completed"] == 301, timeout=60)
+    [at] = limited
+    agent = next(name for name, id, _, _ in claims if id == "limit")
+    # What was claimed before the limit was told, and a call that was under way, may still begin.
+    slow = [when - at for _, _, when, _ in claims if when - at > 0.3]
+    assert min(slow) >= 1.4
+    own = [when - at for name, id, when, _ in claims if name == agent and when > at]
+    assert min(own) >= 2.9
+    assert {name for name, _, when, _ in claims if when - at > 1.4} == {f"w{i}" for i in range(6)}
+    [saved] = [saved for _, id, when, saved in claims if id == "limit" and when > at]
+    task = queue.get("limit")
+    assert task is not None
+    assert (saved, task.retries, task.claimed_by) == ({"page": 7}, 0, agent)
