@@ -83,6 +83,13 @@ def ms(seconds: object, field: str) -> int:
     return found
 
 
+def count(value: object, field: str) -> int:
+    """A whole number from 0 on."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 2**53:
+        raise InvalidTask("a whole number", field=field)
+    return int(value)
+
+
 def lease_ms(seconds: object) -> int | str:
     """A lease in milliseconds, "" for the task's own timeout; a longer one than any timeout is cut."""
     if seconds is None:

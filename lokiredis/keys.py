@@ -41,6 +41,8 @@ class Keys:
         "progress",
         "reasons",
         "escalations",
+        "agents",
+        "seen",
         "events",
         "signals",
     )

@@ -458,6 +458,25 @@ class Stats:
 
 
 @dataclass(frozen=True)
+class Agent:
+    """Who works for a queue. ``state`` is working, idle, held (until ``held_until``) or lost (silent for too long).
+
+    ``last_seen`` is its last announcement, else when it claimed; ``completed`` and ``failed`` count since it started,
+    None for an agent that only claims.
+    """
+
+    name: str
+    host: str
+    types: tuple[str, ...]
+    state: str
+    tasks: tuple[str, ...]
+    last_seen: datetime
+    held_until: datetime | None
+    completed: int | None
+    failed: int | None
+
+
+@dataclass(frozen=True)
 class Signal:
     """A message of the queue's pub/sub channel: SLOWDOWN with ``wait``, CANCEL with ``id`` and ``token`` …"""
 

@@ -167,6 +167,7 @@ class Queue(Executor):
 
     enqueue = _sync(commands.enqueue)
     claim_many = _sync(commands.claim_many)
+    announce = _sync(commands.announce)
     heartbeat = _sync(commands.heartbeat)
     heartbeat_many = _sync(commands.heartbeat_many)
     complete = _sync(commands.complete)
@@ -191,6 +192,7 @@ class Queue(Executor):
     stats = _sync(commands.stats)
     counts = _sync(commands.counts)
     breakers = _sync(commands.breakers)
+    agents = _sync(commands.agents)
 
 
 class AsyncQueue(AsyncExecutor):
@@ -301,6 +303,7 @@ class AsyncQueue(AsyncExecutor):
 
     enqueue = _async(commands.enqueue)
     claim_many = _async(commands.claim_many)
+    announce = _async(commands.announce)
     heartbeat = _async(commands.heartbeat)
     heartbeat_many = _async(commands.heartbeat_many)
     complete = _async(commands.complete)
@@ -325,6 +328,7 @@ class AsyncQueue(AsyncExecutor):
     stats = _async(commands.stats)
     counts = _async(commands.counts)
     breakers = _async(commands.breakers)
+    agents = _async(commands.agents)
 
 
 __all__ = ["AsyncQueue", "Queue"]

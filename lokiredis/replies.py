@@ -11,6 +11,7 @@ from typing import Any
 from .canonical import default_key
 from .errors import LokiRedisError, from_reply
 from .models import (
+    Agent,
     Attempt,
     Breaker,
     Cancelled,
@@ -61,6 +62,8 @@ def _json(value: Any) -> Any:
     return json.loads(value) if value else None
 
 
+#: An agent that is silent for so many times as long as it said is lost.
+_SILENT = 3
 #: Of a task without side entries a script sends none (lua/lib/record.lua).
 _NO_SIDES = (None,) * 9
 
@@ -279,6 +282,33 @@ def stats(reply: Any) -> Stats:
         todo=int(todo),
         totals={"completed": 0, "failed": 0, "dead": 0} | {k: int(v) for k, v in _pairs(totals).items()},
     )
+
+
+def agents(reply: Any) -> list[Agent]:
+    """Those that announced themselves and those that hold claims, by name."""
+    now, rows, claims = int(reply[0]), reply[1], reply[2]
+    held: dict[str, list[Any]] = {}
+    for claim in claims:
+        held.setdefault(text(claim[0]), []).append(claim)
+    return sorted(
+        (_agent(text(row[0]), row[1], row[2], held.get(text(row[0]), []), now) for row in rows), key=lambda a: a.name
+    )
+
+
+def _agent(name: str, announced: Any, held_until: Any, claims: Sequence[Any], now: int) -> Agent:
+    tasks = [text(claim[2]) for claim in claims]
+    until = _time(text(held_until)) if held_until else None
+    if not announced:
+        host, types = text(claims[0][1]), sorted({text(claim[3]) for claim in claims})
+        lost = all(int(claim[5]) < now for claim in claims)
+        at, completed, failed = max(int(claim[4]) for claim in claims), None, None
+    else:
+        words = text(announced).split("\n")
+        at, every, completed, failed, host = int(words[0]), int(words[1]), int(words[2]), int(words[3]), words[4]
+        types, lost = words[5].split(), now - at > _SILENT * every
+        tasks += [id for id in words[6].split() if id not in tasks] if not lost else []
+    state = "lost" if lost else "held" if until else "working" if tasks else "idle"
+    return Agent(name, host, tuple(types), state, tuple(tasks), from_epoch(at), until, completed, failed)
 
 
 def settings(reply: Any) -> Mapping[str, str]:

@@ -33,6 +33,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "status": ("status:status", "Count the tasks per state and type; breakers and pauses."),
         "list": ("listing:list_tasks", "List the tasks in one state."),
         "show": ("show:show", "Show one task with everything that is known about it."),
+        "agents": ("agents:agents", "List who works for the queue, and on what."),
     },
     "Operate": {
         "dead": ("dead:dead", "Review the dead-letter queue."),

@@ -1,6 +1,6 @@
 """Each operation as data: which script, which arguments, how to read the reply. Nothing here talks to Redis."""
 
-from .claiming import claim_many, claim_once, heartbeat, heartbeat_many
+from .claiming import announce, claim_many, claim_once, heartbeat, heartbeat_many
 from .command import ClaimLike, Command, new_request
 from .ending import complete, exchange, fail, rate_limited, release
 from .enqueueing import Names, as_new_task, document, enqueue, enqueue_batch, key_of
@@ -17,12 +17,14 @@ from .operating import (
     slowdown,
     trip_breaker,
 )
-from .reading import breakers, counts, get, list_, settings, stats
+from .reading import agents, breakers, counts, get, list_, settings, stats
 
 __all__ = [
     "ClaimLike",
     "Command",
     "Names",
+    "agents",
+    "announce",
     "as_new_task",
     "breakers",
     "cancel",

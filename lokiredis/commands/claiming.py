@@ -70,6 +70,36 @@ def _claim(
     )
 
 
+def announce(
+    keys: Keys,
+    /,
+    agent: str,
+    types: Iterable[str] = (),
+    *,
+    tasks: Iterable[str] = (),
+    completed: int = 0,
+    failed: int = 0,
+    every: float = 20,
+) -> Command[int]:
+    """Tell the queue that *agent* is alive, which tasks it works on, and how many it ended; ``every`` seconds again.
+
+    For :meth:`Queue.agents`, which takes it for lost when it is silent for three times as long; 0: it leaves.
+    Nothing is decided by it: leases do that.
+    """
+    return build(
+        "announce",
+        keys,
+        int,
+        agent=arguments.agent(agent),
+        host=host_name(),
+        names=" ".join(arguments.task_types(types)),
+        running=" ".join(arguments.word(id, "tasks") for id in tasks),
+        done=arguments.count(completed, "completed"),
+        failed=arguments.count(failed, "failed"),
+        every=arguments.ms(every, "every"),
+    )
+
+
 def heartbeat(keys: Keys, /, claim: ClaimLike, *, checkpoint: Any = None, progress: Any = None) -> Command[Heartbeat]:
     """Renew a claim by its lease; store a checkpoint (for the next claimant) or progress (for people), both JSON.
 

@@ -8,7 +8,7 @@ from .. import arguments, replies
 from ..config import Settings, from_stored
 from ..errors import InvalidTask, TaskNotFound
 from ..keys import Keys
-from ..models import Breaker, Page, State, Stats, Task
+from ..models import Agent, Breaker, Page, State, Stats, Task
 from .command import Command, build
 
 
@@ -60,6 +60,11 @@ def counts(keys: Keys, /) -> Command[dict[str, int]]:
 def breakers(keys: Keys, /) -> Command[dict[str, Breaker]]:
     """Every circuit breaker that has a history, by type."""
     return build("stats", keys, lambda reply: replies.stats(reply).breakers)
+
+
+def agents(keys: Keys, /) -> Command[list[Agent]]:
+    """Who works for this queue, by name: workers that announce themselves, whoever holds a claim (1,000 of each)."""
+    return build("agents", keys, replies.agents)
 
 
 def settings(keys: Keys, /) -> Command[Settings]:

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from ..errors import LokiRedisError, QueueUnavailable, StaleClaim, TaskNotFound
 from ..models import Heartbeat
@@ -22,10 +23,20 @@ _AT_ONCE = 1000
 
 
 class Leases:
-    """``told`` is called in this thread for a claim that has ended without us."""
+    """``told`` is called in this thread for a claim that has ended without us.
 
-    def __init__(self, queue: Queue, lease: float, told: Callable[[Job, Stop], None]) -> None:
+    ``announce``, called here too, tells the queue of the worker, given the seconds until it will do so again.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        lease: float,
+        told: Callable[[Job, Stop], None],
+        announce: Callable[[Queue, float], None] | None = None,
+    ) -> None:
         self.queue = queue
+        self._announce = announce
         self.lease = lease
         self._told = told
         self._jobs: dict[str, Job] = {}
@@ -56,11 +67,20 @@ class Leases:
                 del self._jobs[job.claim.id]
 
     def _run(self) -> None:
+        self._tell(self.lease / 3)
         while not self._ended.wait(self._pause()):
+            self._tell(self.lease / 3)
             with self._lock:
                 jobs = list(self._jobs.values())
             for first in range(0, len(jobs), _AT_ONCE):
                 self._renew(jobs[first : first + _AT_ONCE])
+        self._tell(0)
+
+    def _tell(self, every: float) -> None:
+        """Not to be heard is no reason to end anything: leases decide."""
+        if self._announce is not None:
+            with suppress(LokiRedisError):
+                self._announce(self.queue, every)
 
     def _pause(self) -> float:
         """A third of the shortest lease: two renewals may fail before one runs out."""

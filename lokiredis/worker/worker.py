@@ -16,7 +16,7 @@ from .. import arguments
 from ..commands.command import host_name
 from ..errors import DecisionReportMissing, InvalidTask, LokiRedisError, QueueUnavailable
 from ..models import Claim, Exchange, Failed, Released
-from ..queue import AsyncQueue
+from ..queue import AsyncQueue, Queue
 from ..ratelimit import is_rate_limit
 from .background import end
 from .context import Context, ThreadContext
@@ -144,7 +144,7 @@ class Worker:
         def stop(job: Job, why: Stop) -> None:
             loop.call_soon_threadsafe(self._stop_job, job, why)
 
-        self._leases = Leases(heartbeat_queue(self.queue), self.lease, stop)
+        self._leases = Leases(heartbeat_queue(self.queue), self.lease, stop, self._announce)
         listener = Listener(self.queue, self._cancelled)
         self._leases.start()
         background = [asyncio.ensure_future(listener.run()), asyncio.ensure_future(self._look_after_leases())]
@@ -381,6 +381,10 @@ class Worker:
                     self._stop_job(job, Stop.TIMEOUT)
                 elif now >= job.held_until and self.on_lost_lease == "stop":
                     self._stop_job(job, Stop.OVERDUE)
+
+    def _announce(self, queue: Queue, every: float) -> None:
+        tasks = [job.claim.id for job in self.running]
+        queue.announce(self.agent, self.types, tasks=tasks, completed=self.completed, failed=self.failed, every=every)
 
     # Outages
 

@@ -367,6 +367,28 @@ def test_bad_options() -> None:
         worker.handler()(lambda context: REPORT)
 
 
+async def test_it_announces_itself(queue: Queue, make_worker: Make) -> None:
+    """With what it works on; and it leaves when it stops."""
+    worker = make_worker(lease=1)
+    go_on = asyncio.Event()
+
+    @worker.handler("a")
+    async def work(context: Context) -> dict[str, Any]:
+        await go_on.wait()
+        return REPORT
+
+    run = started(worker)
+    [agent] = await until(queue.agents)
+    assert (agent.name, agent.types, agent.state) == ("me", ("a",), "idle")
+    queue.enqueue(type="a", id="x")
+    await until(lambda: queue.agents()[0].tasks == ("x",))
+    go_on.set()
+    await until(lambda: queue.agents()[0].completed == 1)
+    worker.stop()
+    await asyncio.wait_for(run, 10)
+    assert queue.agents() == []
+
+
 async def test_health_is_told(queue: Queue, make_worker: Make, tmp_path: Path) -> None:
     """A file with the worker's state while it is well, gone when it has stopped."""
     worker = make_worker()
