@@ -137,6 +137,8 @@ def test_switches(queue: Queue) -> None:
     assert queue.settings().keep_count == 5
     assert (queue.get("x").id, len(queue.list("pending").tasks), queue.counts()["pending"]) == ("x", 1, 1)
     assert queue.stats().types["a"].ready == 1
+    assert queue.announce("me", ["a"]) == 1
+    assert [agent.name for agent in queue.agents()] == ["me"]
 
 
 def test_a_waiting_claim(queue: Queue) -> None:
@@ -163,6 +165,8 @@ def test_an_expired_lease(queue: Queue) -> None:
 def test_every_script_is_covered_here() -> None:
     """A new operation must be added to these tests: does it drain the queue, or fill it?"""
     assert set(NAMES) == {
+        "agents",
+        "announce",
         "cancel",
         "claim",
         "complete",

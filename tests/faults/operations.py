@@ -76,6 +76,12 @@ OPERATIONS: Mapping[str, Operation] = {
         [add("a"), add("b"), Step(lambda q, _: q.trip_breaker("build")), Step(lambda q, _: q.counts(), after=61)],
     ),
     "claim_many": Operation("claim", lambda q, _: q.claim_many("agent-1", "build", 2), [add(id) for id in "abc"]),
+    "announce": Operation("announce", lambda q, _: q.announce("agent-1", ["build"], tasks=["a"], completed=3)),
+    "announce, it leaves": Operation(
+        "announce",
+        lambda q, _: q.announce("agent-1", ["build"], every=0),
+        [Step(lambda q, _: q.announce("agent-1", ["build"])), Step(lambda q, _: q.announce("agent-2", ["test"]))],
+    ),
     "heartbeat": Operation(
         "heartbeat",
         lambda q, seen: q.heartbeat(seen["claim"], checkpoint={"at": 1}, progress={"percent": 50}),
@@ -310,6 +316,8 @@ SESSION: list[Step] = [
     Step(lambda q, _: q.configure(breaker_defaults=None)),
     Step(lambda q, _: q.claim_many("agent-7", ["build", "test"], 100, lease=60), "rest", after=50),
     Step(lambda q, seen: q.exchange("agent-7", "build", finished=[Finished(c, result=RESULT) for c in seen["rest"]])),
+    Step(lambda q, _: q.announce("agent-7", ["build"])),
+    Step(lambda q, _: q.agents()),
     Step(lambda q, _: q.settings()),
     Step(lambda q, _: q.stats()),
     Step(lambda q, _: q.list(None, limit=1000)),

@@ -23,7 +23,7 @@ from .stored import Stored, stored
 
 pytestmark = pytest.mark.faults
 
-_READS = {"get", "list", "stats", "settings"}
+_READS = {"agents", "get", "list", "stats", "settings"}
 _SENT_BY_NO_CLIENT = {"import"}
 _CLIENTS = ("sync", "async")
 
