@@ -53,7 +53,7 @@ class Held:
 
 
 def hold_of(queue: Queue, id: str) -> Held | None:
-    """The first hold that the task *id* caused. Only the queue's event stream tells of it afterwards (lua/README.md)."""
+    """The first hold that the task *id* caused. Only the event stream (lua/README.md) tells of it afterwards."""
     for _, entry in queue.redis.xrange(queue.keys.events):
         fields = {_text(name): _text(value) for name, value in entry.items()}
         for line in fields["events"].split("\n"):
@@ -74,7 +74,8 @@ def _time(milliseconds: str) -> datetime:
 @dataclass(frozen=True)
 class Evidence:
     """A whole run. ``exits``: agent -> exit code, None while it runs; ``refusals``: why an observer got nothing;
-    ``hold``: of the agent that met the rate limit; ``slowdown_until``: until when the fleet was told to wait, which the queue forgets after that.
+    ``hold``: of the agent that met the rate limit; ``slowdown_until``: until when the fleet was told to wait, which the
+    queue forgets after that.
     """
 
     snapshot: Snapshot

@@ -64,7 +64,7 @@ BREAKERS = {PROBE["type"]: {"failureThreshold": 1, "halfOpenAfter": HALF_OPEN_AF
 
 #: What an agent goes through, each taking so long: it stands in for the minutes that a model takes.
 STEPS = ("read", "draft", "write", "check")
-STEP_SECONDS = 0.32
+STEP_SECONDS = 0.25
 
 #: After that everything is ended, and the demo has failed.
 TIME_LIMIT = 60.0

@@ -19,7 +19,7 @@ def dies_with_us() -> Callable[[], None] | None:
     """
     if sys.platform != "linux":
         return None
-    # Found before the fork: an import or dlopen in the child may wait for a lock that another thread held in that moment.
+    # Found before the fork: an import or dlopen in the child may wait for ever, for a lock that a thread of ours held.
     prctl, us, number = _prctl(), os.getpid(), int(signal.SIGKILL)
 
     def ask() -> None:
@@ -35,4 +35,4 @@ def dies_with_us() -> Callable[[], None] | None:
 def _prctl() -> Callable[[int, int], int]:
     found = ctypes.CDLL(None).prctl
     found.argtypes = [ctypes.c_int, ctypes.c_ulong]
-    return found  # type: ignore[no-any-return]
+    return found
