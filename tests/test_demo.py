@@ -20,11 +20,10 @@ from click.testing import CliRunner
 from lokiredis import Queue, State, Task
 from lokiredis.cli import main
 from lokiredis.demo import director
-from lokiredis.demo.evidence import Evidence, Killed, Snapshot
+from lokiredis.demo.evidence import Evidence, Killed, Snapshot, hold_of
 from lokiredis.demo.expectations import EXPECTATIONS, examine
 from lokiredis.demo.plan import DOOMED, FLAKY, FLEET, HOPELESS, LIMITED, PLAN_FILE, PROBE, RATE_LIMIT, planned
 from lokiredis.embedded import EmbeddedServer
-from lokiredis.models import parse_time
 
 from .waiting import wait_until
 
@@ -92,11 +91,9 @@ def ran(home: Path) -> Ran:
 def seen(ran: Ran) -> Evidence:
     """The evidence of that run, read again from what it left."""
     with Queue.from_url(EmbeddedServer(ran.home / ".loki").start(), ran.folder.name) as queue:
-        snapshot = Snapshot.of(queue)
+        snapshot, hold = Snapshot.of(queue), hold_of(queue, LIMITED)
+    assert hold is not None
     killed = min(snapshot.tasks[DOOMED].attempts, key=lambda attempt: attempt.token).agent
-    result = snapshot.tasks[LIMITED].result
-    assert result is not None
-    held_until = parse_time(result["output"]["heldUntil"], "heldUntil")
     return Evidence(
         snapshot=snapshot,
         began=snapshot.tasks["plan-001"].created_at,
@@ -104,7 +101,8 @@ def seen(ran: Ran) -> Evidence:
         exits={role.name: 0 for role in FLEET} | {killed: -9},
         killed=Killed(killed, DOOMED),
         refusals=frozenset({"slowdown"}),
-        slowdown_until=held_until - timedelta(seconds=RATE_LIMIT / 2),
+        hold=hold,
+        slowdown_until=hold.until - timedelta(seconds=RATE_LIMIT / 2),
     )
 
 
@@ -125,12 +123,16 @@ def test_no_process_is_left(ran: Ran) -> None:
     assert ran.left == set()
 
 
-def test_every_task_has_left_its_file(ran: Ran) -> None:
-    """Also the reviews, whose target is a folder; and no half-written file of the killed agent."""
+def test_every_task_has_left_its_file(ran: Ran, seen: Evidence) -> None:
+    """Also the reviews, whose target is a folder; nothing half-written by the killed agent. Every attempt has a log."""
     targets = {task["payload"]["target"] for task in [*planned(), PROBE] if task["id"] != HOPELESS}
     reports = {f"reports/{task['id']}.md" for task in planned() if task["payload"]["target"] == "server/"}
     files = {str(file.relative_to(ran.folder)) for file in ran.folder.rglob("*") if file.is_file()}
-    assert files == (targets - {"server/"}) | reports | {"SUMMARY.md"} | {f"logs/{role.name}.log" for role in FLEET}
+    logs = {f"logs/{role.name}.log" for role in FLEET}
+    for task in seen.snapshot.tasks.values():
+        logs |= {f"logs/tasks/{task.id}-{number}.log" for number in range(1, len(task.attempts) + 1)}
+    assert files == (targets - {"server/"}) | reports | {"SUMMARY.md"} | logs
+    assert not (ran.folder / ".tmp").exists()
 
 
 def test_the_commands_to_try_next_work(ran: Ran, seen: Evidence) -> None:
@@ -280,7 +282,7 @@ def test_a_demo_that_is_interrupted_leaves_no_process(
     number: signal.Signals, code: int, running: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     """Ctrl-C reaches only the director, who ends the agents and the server."""
-    assert len(processes(tmp_path, "lokiredis.demo.agent")) == len(FLEET)
+    assert len(processes(tmp_path, "worker", "--agent")) == len(FLEET)
     running.send_signal(number)
     _, err = running.communicate(timeout=30)
     assert running.returncode == code
@@ -290,7 +292,7 @@ def test_a_demo_that_is_interrupted_leaves_no_process(
 
 @pytest.mark.faults
 def test_agents_end_with_a_director_that_is_killed(running: subprocess.Popen[bytes], tmp_path: Path) -> None:
-    """Nobody tells them: their standard input ends."""
+    """Nobody tells them, neither the workers nor what those run: Linux ends them."""
     running.kill()
     running.wait()
-    wait_until(lambda: not processes(tmp_path, "lokiredis.demo.agent"), 10, "the agents are gone")
+    wait_until(lambda: not processes(tmp_path, "lokiredis.demo.agent"), 5, "the agents are gone")

@@ -1,36 +1,25 @@
-"""One agent of the fleet: ``python -m lokiredis.demo.agent QUEUE FOLDER NAME TYPE…``, with $LOKIREDIS_URL.
+"""The work on one task: ``python -m lokiredis.demo.agent FOLDER``, which ``lokiredis worker`` runs for each.
 
-It claims a task, works on it while a thread renews the claim, and completes it; a rate limit is told to the queue and
-waited out. It ends when its standard input does: the director holds the other end, so no agent outlives it, not even
-when the director is killed with -9.
+It finds its task in a file that its environment names, tells the queue how far it is, and prints the result as its last
+line. It fails by what it writes to standard error; the worker sees a rate limit in there, waits, and runs it again.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-import threading
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import LokiRedisError, StaleClaim
-from ..models import Claim, Hold, Task, iso
 from ..queue import Queue
-from ..ratelimit import is_rate_limit
 from .artefact import Brief, Made, Source, digest, make, path_of
-from .plan import BEAT, LEASE, PART, RATE_LIMIT, STEP_SECONDS, STEPS
+from .plan import PART, RATE_LIMIT, STEP_SECONDS, STEPS
 
-#: How long an agent blocks on the server before it asks again.
-_WAIT = 30.0
 #: What a killed agent would have gone on with. Far beyond the demo's end.
 _FOR_EVER = 300.0
-#: An agent that is told to stop has so long to hand its task back.
-_LAST_WORDS = 1.0
-
-
-class _Stopped(Exception):
-    """The demo is over."""
 
 
 class _WorkFailed(Exception):
@@ -38,91 +27,64 @@ class _WorkFailed(Exception):
 
 
 @dataclass(frozen=True)
-class _Agent:
-    name: str
-    types: tuple[str, ...]
+class _Claim:
+    """With id and token the queue lets us speak for our worker's claim."""
+
+    id: str
+    token: int
+
+
+@dataclass(frozen=True)
+class _Work:
+    task: dict[str, Any]
+    claim: _Claim
+    agent: str
     folder: Path
     queue: Queue
-    stop: threading.Event
-    busy: threading.Event
+    checkpoint: Path
 
-    def run(self) -> None:
-        """Claim and work until the demo is over."""
-        while not self.stop.is_set():
-            claim = self.queue.claim(self.name, self.types, lease=LEASE, wait=_WAIT)
-            if isinstance(claim, Claim):
-                self.busy.set()
-                self._work(claim)
-                self.busy.clear()
-
-    def _work(self, claim: Claim) -> None:
-        with _Heartbeats(self.queue, claim):
-            try:
-                self._finish(claim)
-            except _Stopped:
-                self.queue.release(claim, reason="the demo was stopped")
-            except StaleClaim as e:
-                # Too late: another agent has the task. The queue took nothing of ours.
-                print(f"{claim.id}: {e}", file=sys.stderr, flush=True)
-            except Exception as e:
-                self.queue.fail(claim, e)
-
-    def _finish(self, claim: Claim) -> None:
-        done, hold = _done(claim.task), None
-        began = done
-        while True:
-            try:
-                self._think(claim, done, first=hold is None)
-                break
-            except _WorkFailed as e:
-                if not is_rate_limit(e):
-                    raise
-                done = 1
-                hold = self.queue.rate_limited(claim, e, checkpoint={"done": done})
-                self._sit_out(claim, hold)
-        made = make(self.folder, self._brief(claim.task))
-        output = asdict(made) | {"carriedOnAt": began, "heldUntil": iso(hold.until) if hold else None}
-        self.queue.complete(claim, output=output, decision_report=_report(claim.task, made))
-
-    def _think(self, claim: Claim, done: int, *, first: bool) -> None:
-        """Go through the steps that are left, with a checkpoint before each."""
+    def result(self) -> dict[str, Any]:
+        """Go through the steps that are left, and make the file."""
+        saved = json.loads(self.checkpoint.read_text()) if self.checkpoint.exists() else None
+        done = int(saved["done"]) if saved else 0
         for step in range(done, len(STEPS)):
-            doing = {"step": step + 1, "of": len(STEPS), "doing": STEPS[step]}
-            self.queue.heartbeat(claim, progress=doing, checkpoint={"done": step})
-            self._pause(STEP_SECONDS)
-            self._act(claim.task, STEPS[step], first=first)
+            self._tell(step)
+            time.sleep(STEP_SECONDS)
+            self._act(STEPS[step], new=saved is None)
+        made = make(self.folder, self._brief())
+        return {"output": asdict(made) | {"carriedOnAt": done}, "decisionReport": _report(self.task, made)}
 
-    def _act(self, task: Task, step: str, *, first: bool) -> None:
-        """What goes wrong, for the tasks that have a part in it."""
-        part = (task.model_extra or {}).get(PART)
-        new = not task.attempts
+    def _tell(self, step: int) -> None:
+        doing, checkpoint = {"step": step + 1, "of": len(STEPS), "doing": STEPS[step]}, {"done": step}
+        # At once, for another agent, who goes on if we are killed now.
+        self.queue.heartbeat(self.claim, progress=doing, checkpoint=checkpoint)
+        # The worker reads it when we end, and gives it to our next run: behind a rate limit the claim stays its own.
+        self.checkpoint.write_text(json.dumps(checkpoint))
+
+    def _act(self, step: str, *, new: bool) -> None:
+        """What goes wrong, for the tasks that have a part in it. ``new``: nobody began it before us."""
+        part = self.task.get(PART)
         if part == "flaky" and step == "check" and new:
             raise _WorkFailed("1 of 1,000 requests was answered with 503")
         if part == "hopeless" and step == "check":
             raise _WorkFailed("cannot pull the image: no route to registry.example")
-        if part == "limited" and step == "draft" and new and first:
+        if part == "limited" and step == "draft" and new:
+            held = {"step": 2, "of": len(STEPS), "doing": f"held {RATE_LIMIT:.0f} s"}
+            self.queue.heartbeat(self.claim, progress=held)
             raise _WorkFailed(f"429 Too Many Requests, Retry-After: {RATE_LIMIT:g}")
         if part == "doomed" and step == "write" and new:
-            self._pause(_FOR_EVER)
+            time.sleep(_FOR_EVER)
 
-    def _sit_out(self, claim: Claim, hold: Hold) -> None:
-        self.queue.heartbeat(claim, progress={"step": 2, "of": len(STEPS), "doing": f"held {hold.wait:.0f} s"})
-        self._pause(hold.wait)
-
-    def _pause(self, seconds: float) -> None:
-        if self.stop.wait(seconds):
-            raise _Stopped
-
-    def _brief(self, task: Task) -> Brief:
-        payload = task.payload
+    def _brief(self) -> Brief:
+        id, payload = self.task["id"], self.task["payload"]
         return Brief(
-            id=task.id,
-            type=task.type,
-            agent=self.name,
+            id=id,
+            type=self.task["type"],
+            agent=self.agent,
             goal=payload["goal"],
             constraints=tuple(payload["constraints"]),
-            path=path_of(task.id, payload),
-            sources=tuple(self._source(id) for id in task.dependencies),
+            path=path_of(id, payload),
+            sources=tuple(self._source(name) for name in self.task["dependencies"]),
         )
 
     def _source(self, id: str) -> Source:
@@ -136,41 +98,11 @@ class _Agent:
         return Source(id, output["path"], output["sha256"])
 
 
-class _Heartbeats:
-    """Renews a claim in the background until the work on it ends. Other errors than its end show in the work itself."""
-
-    def __init__(self, queue: Queue, claim: Claim) -> None:
-        self._queue = queue
-        self._claim = claim
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *exc: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._over.wait(BEAT):
-            try:
-                if self._queue.heartbeat(self._claim).cancelled:
-                    return
-            except LokiRedisError:
-                return
-
-
-def _done(task: Task) -> int:
-    """How many steps the agent before us had done."""
-    return int(task.checkpoint["done"]) if isinstance(task.checkpoint, dict) else 0
-
-
-def _report(task: Task, made: Made) -> dict[str, Any]:
-    decisions = task.payload["context"]["architectureDecisions"]
+def _report(task: dict[str, Any], made: Made) -> dict[str, Any]:
+    decisions = task["payload"]["context"]["architectureDecisions"]
     return {
         "why": decisions[0] if decisions else "The plan asks for it, and no decision stands against it",
-        "what": f"{made.path}, {made.bytes} bytes: {task.payload['goal']}",
+        "what": f"{made.path}, {made.bytes} bytes: {task['payload']['goal']}",
         "tradeOffs": "One plain file in place of a framework",
         "risks": "A demo's content: read it before you use it",
         "testResults": made.checked,
@@ -178,24 +110,19 @@ def _report(task: Task, made: Made) -> dict[str, Any]:
     }
 
 
-def _watch(stop: threading.Event, busy: threading.Event) -> None:
-    # os.read: a thread inside sys.stdin makes the interpreter's end fail.
-    while os.read(0, 1024):
-        pass
-    stop.set()
-    if busy.is_set():
-        threading.Event().wait(_LAST_WORDS)
-    # The main thread may be blocked on the server for half a minute.
-    os._exit(0)
-
-
 def main() -> None:
-    """Run the agent that the command line names."""
-    name, folder, agent, *types = sys.argv[1:]
-    stop, busy = threading.Event(), threading.Event()
-    threading.Thread(target=_watch, args=(stop, busy), daemon=True).start()
-    with Queue.from_url(None, name) as queue:
-        _Agent(agent, tuple(types), Path(folder), queue, stop, busy).run()
+    """The task that the environment names, its files below the folder that the command line names."""
+    there = os.environ
+    claim = _Claim(there["LOKIREDIS_TASK_ID"], int(there["LOKIREDIS_TASK_TOKEN"]))
+    task = json.loads(Path(there["LOKIREDIS_TASK_FILE"]).read_text(encoding="utf-8"))
+    checkpoint = Path(there["LOKIREDIS_TASK_CHECKPOINT_FILE"])
+    with Queue.from_url(None, there["LOKIREDIS_QUEUE"]) as queue:
+        work = _Work(task, claim, there["LOKIREDIS_AGENT"], Path(sys.argv[1]), queue, checkpoint)
+        try:
+            result = work.result()
+        except _WorkFailed as e:
+            sys.exit(str(e))
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,9 +20,10 @@ from typing import Any, NoReturn, Protocol
 from ..embedded import EmbeddedServer
 from ..models import NoClaim, Task
 from ..queue import Queue
-from .evidence import Evidence, Killed, Snapshot
+from ..worker.orphans import dies_with_us
+from .evidence import Evidence, Killed, Snapshot, hold_of
 from .happenings import Happening, between
-from .plan import BREAKERS, DOOMED, FLEET, PROBE, STEPS, TIME_LIMIT, Role, cast
+from .plan import BREAKERS, DOOMED, FLEET, GRACE, LEASE, LIMITED, PROBE, STEPS, TIME_LIMIT, Role, cast
 
 _LOOK = 0.12
 #: How long agents that were told to stop may take.
@@ -107,6 +109,7 @@ def perform(run: Run, url: str, screen: Screen) -> Evidence:
             exits=fleet.exits(),
             killed=director.killed,
             refusals=frozenset(director.refusals),
+            hold=hold_of(queue, LIMITED),
             slowdown_until=director.slowdown_until,
             out_of_time=director.out_of_time,
         )
@@ -185,14 +188,19 @@ def _doing(task: Task) -> str | None:
 
 
 class _Fleet:
-    """The agent processes. Each has a pipe as its standard input, and ends when that is closed, by whatever cause."""
+    """The agents: a ``lokiredis worker`` each. None outlives us, whatever ends us."""
 
     def __init__(self, run: Run, url: str) -> None:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._environment = _environment(url)
         self._run = run
+        self._logs = run.folder / "logs"
+        # The folder of a killed worker's task stays, and shall not stay in /tmp.
+        self._temporary = run.folder / ".tmp"
+        self._environment = _environment(url, self._temporary)
 
     def __enter__(self) -> _Fleet:
+        self._logs.mkdir()
+        self._temporary.mkdir()
         try:
             for role in FLEET:
                 self._processes[role.name] = self._start(role)
@@ -206,19 +214,26 @@ class _Fleet:
             self.end()
 
     def _start(self, role: Role) -> subprocess.Popen[bytes]:
-        words = [sys.executable, "-m", "lokiredis.demo.agent", self._run.queue, str(self._run.folder), role.name]
-        logs = self._run.folder / "logs"
-        logs.mkdir(exist_ok=True)
-        with open(logs / f"{role.name}.log", "wb") as log:
+        with open(self._logs / f"{role.name}.log", "wb") as log:
             return subprocess.Popen(
-                [*words, *role.types],
-                stdin=subprocess.PIPE,
+                self._command(role),
+                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=self._environment,
                 # Not in our process group: Ctrl-C is for the director, who ends them in order.
                 start_new_session=True,
+                # And when we are killed with -9, who else should end them?
+                preexec_fn=dies_with_us(),
             )
+
+    def _command(self, role: Role) -> list[str]:
+        """As anybody would type it."""
+        types = [word for type in role.types for word in ("--type", type)]
+        times = ["--lease", f"{LEASE:g}s", "--grace", f"{GRACE:g}s"]
+        words = ["--queue", self._run.queue, "worker", "--agent", role.name, *types, *times]
+        work = [sys.executable, "-m", "lokiredis.demo.agent", str(self._run.folder)]
+        return [sys.executable, "-m", "lokiredis", *words, "--logs", str(self._logs / "tasks"), "--", *work]
 
     def kill(self, agent: str) -> None:
         """Kill one with -9, and return when it is gone."""
@@ -237,8 +252,7 @@ class _Fleet:
     def end(self) -> None:
         """Tell all to stop; kill who doesn't."""
         for process in self._processes.values():
-            if process.stdin is not None:
-                process.stdin.close()
+            process.terminate()
         end = time.monotonic() + _LAST_WORDS
         for process in self._processes.values():
             try:
@@ -246,12 +260,14 @@ class _Fleet:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        shutil.rmtree(self._temporary, ignore_errors=True)
 
 
-def _environment(url: str) -> Mapping[str, str]:
+def _environment(url: str, temporary: Path) -> Mapping[str, str]:
     # The package may be found only because of the folder that we were started in, or of our own PYTHONPATH.
     paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-    return os.environ | {"LOKIREDIS_URL": url, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    path = os.pathsep.join(path for path in paths if path)
+    return os.environ | {"LOKIREDIS_URL": url, "PYTHONPATH": path, "TMPDIR": str(temporary)}
 
 
 @contextmanager

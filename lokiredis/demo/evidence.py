@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from ..models import Attempt, Stats, Task
@@ -45,9 +45,37 @@ class Killed:
 
 
 @dataclass(frozen=True)
+class Held:
+    """An agent that met a rate limit was held, from then until then."""
+
+    begin: datetime
+    until: datetime
+
+
+def hold_of(queue: Queue, id: str) -> Held | None:
+    """The first hold that the task *id* caused. Only the event stream (lua/README.md) tells of it afterwards."""
+    for _, entry in queue.redis.xrange(queue.keys.events):
+        fields = {_text(name): _text(value) for name, value in entry.items()}
+        for line in fields["events"].split("\n"):
+            kind, task, _type, _agent, _token, *words = line.split(" ")
+            if (kind, task) == ("held", id):
+                return Held(_time(fields["at"]), _time(words[0]))
+    return None
+
+
+def _text(value: bytes | str) -> str:
+    return value if isinstance(value, str) else value.decode()
+
+
+def _time(milliseconds: str) -> datetime:
+    return datetime.fromtimestamp(0, timezone.utc) + timedelta(milliseconds=int(milliseconds))
+
+
+@dataclass(frozen=True)
 class Evidence:
     """A whole run. ``exits``: agent -> exit code, None while it runs; ``refusals``: why an observer got nothing;
-    ``slowdown_until``: until when the fleet was told to wait, which the queue forgets after that.
+    ``hold``: of the agent that met the rate limit; ``slowdown_until``: until when the fleet was told to wait, which the
+    queue forgets after that.
     """
 
     snapshot: Snapshot
@@ -56,6 +84,7 @@ class Evidence:
     exits: Mapping[str, int | None]
     killed: Killed | None = None
     refusals: frozenset[str] = field(default_factory=frozenset)
+    hold: Held | None = None
     slowdown_until: datetime | None = None
     out_of_time: bool = False
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..models import Attempt, Breaker, State, Task, parse_time
+from ..models import Attempt, Breaker, State, Task
 from .artefact import digest
 from .evidence import Evidence
 from .plan import BACKOFF, DOOMED, FLAKY, HALF_OPEN_AFTER, HOPELESS, LIMITED, PROBE, RATE_LIMIT, TIME_LIMIT, planned
@@ -98,7 +98,7 @@ def _fleet(seen: Evidence) -> str:
     agents = {attempt.agent for _, attempt in seen.attempts()}
     if len(agents) < _FEWEST_AGENTS:
         raise Unmet(f"only {len(agents)} agents had a task: {', '.join(sorted(agents))}")
-    return f"{len(agents)} agents had a task, each a process of its own"
+    return f"{len(agents)} agents had a task, each a worker process of its own"
 
 
 def _retried(seen: Evidence) -> str:
@@ -261,12 +261,12 @@ def _breaker(seen: Evidence) -> Breaker:
 
 
 def _hold(seen: Evidence) -> tuple[datetime, datetime]:
-    """From when until when the agent was held, as the queue told it."""
-    until = _output(seen, LIMITED).get("heldUntil")
-    if not until:
+    """From when until when the agent was held, as the queue recorded it."""
+    if seen.hold is None:
         raise Unmet(f"{LIMITED} met no rate limit")
-    end = parse_time(until, "heldUntil")
-    return end - timedelta(seconds=RATE_LIMIT), end
+    if seen.hold.until - seen.hold.begin != timedelta(seconds=RATE_LIMIT):
+        raise Unmet(f"held from {seen.hold.begin} until {seen.hold.until}, and the rate limit said {RATE_LIMIT:g} s")
+    return seen.hold.begin, seen.hold.until
 
 
 def _claims_in(seen: Evidence, begin: datetime, end: datetime) -> list[tuple[str, Attempt]]:

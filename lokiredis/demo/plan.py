@@ -13,7 +13,7 @@ PLAN_FILE = Path(__file__).with_name("todo-app-plan.json")
 
 @dataclass(frozen=True)
 class Role:
-    """One agent process: its name in the queue, and the task types that it claims."""
+    """One agent, a ``lokiredis worker``: its name in the queue, and the task types that it claims."""
 
     name: str
     types: tuple[str, ...]
@@ -54,7 +54,9 @@ PROBE: dict[str, Any] = {
 
 #: Seconds. The plan itself sets maxRetries 2 and a backoff of 1 s for the hopeless task.
 BACKOFF = 1.0
-LEASE, BEAT = 2.0, 0.5
+LEASE = 2.0
+#: What runs when the demo is stopped may go on for so long.
+GRACE = 1.0
 RATE_LIMIT = 3.0
 HALF_OPEN_AFTER = 2.0
 #: One breaker opens at the first dead letter, since the plan has only one to offer.
@@ -62,7 +64,7 @@ BREAKERS = {PROBE["type"]: {"failureThreshold": 1, "halfOpenAfter": HALF_OPEN_AF
 
 #: What an agent goes through, each taking so long: it stands in for the minutes that a model takes.
 STEPS = ("read", "draft", "write", "check")
-STEP_SECONDS = 0.32
+STEP_SECONDS = 0.25
 
 #: After that everything is ended, and the demo has failed.
 TIME_LIMIT = 60.0

@@ -18,6 +18,7 @@ from .context import Context
 from .files import TaskFiles
 from .job import Stop
 from .log import AttemptLog
+from .orphans import dies_with_us
 from .outcomes import AttemptFailed, HandBack
 
 log = logging.getLogger("lokiredis.worker")
@@ -73,6 +74,9 @@ class _Run:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,
+                # A worker that is killed with -9 ends nothing any more, and its command would work on beside whoever
+                # has the task next.
+                preexec_fn=dies_with_us(),
                 env={**os.environ, **self.handler.environment, **self.files.environment},
             )
         except OSError as e:

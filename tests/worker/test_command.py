@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -150,6 +152,27 @@ def test_what_a_command_leaves_behind_is_ended(queue: Queue, start: Start, tmp_p
     start()
     assert _ended(queue).state is State.COMPLETED
     wait_until(lambda: not alive(int(pids.read_text())), timeout=20)
+
+
+def test_the_command_of_a_worker_that_is_killed(
+    queue: Queue, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends, too: nothing works on beside the one who has the task next."""
+    # The folder of a killed worker's task stays.
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    code = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
+    pids = tmp_path / "pids"
+    _add(queue)
+    process = start(command=(sys.executable, "-c", code, str(pids)))
+    wait_until(lambda: pids.exists() and pids.read_text(), timeout=20)
+    command = int(pids.read_text())
+    assert alive(command)
+    process.kill()
+    try:
+        wait_until(lambda: not alive(command), timeout=5)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(command, signal.SIGKILL)
 
 
 def test_a_rate_limit_in_standard_error(queue: Queue, start: Start) -> None:
