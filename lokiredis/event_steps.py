@@ -110,15 +110,17 @@ class Reading:
                     yield Found([lost])
             for row in rows:
                 yield Found(self._take(row))
-            if len(rows) < _BATCH:
-                if not self._follow:
-                    return
+            if len(rows) == _BATCH:
+                self._at_most(1)  # a fleet may write as fast as this reads
+            elif self._follow:
                 yield from self._wait()
+            else:
+                return
 
     def newest(self) -> Plan[Cursor | None]:
         """The place behind the last event that is kept, None when there is none."""
         rows = yield from self._ask("XREVRANGE", self._key, "+", "-", "COUNT", "1")
-        return _behind(rows[0]) if rows else None
+        return Cursor.behind(replies.entry_id(rows[0]), len(replies.events(rows[0]))) if rows else None
 
     def _begin(self) -> Plan[Cursor | None]:
         """Set the place to begin at. Returns the end of what is there now."""
@@ -137,7 +139,7 @@ class Reading:
     def _take(self, row: Sequence[Any]) -> Sequence[Event]:
         """The events of an entry that were not found yet."""
         found: Sequence[Event] = replies.events(row)
-        end = _behind(row)
+        end = Cursor.behind(replies.entry_id(row), len(found))
         if end.entry == self._at.entry:
             found = found[self._at.line :]
         if self._oldest is not None and from_epoch(end.ms) >= self._oldest:
@@ -197,7 +199,3 @@ class Reading:
         if left <= 0:
             raise _Over
         return min(seconds, left)
-
-
-def _behind(row: Sequence[Any]) -> Cursor:
-    return Cursor.behind(replies.entry_id(row), len(replies.events(row)))
