@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from itertools import count
+from typing import Any
 
 import pytest
 
 from lokiredis import AsyncQueue, Event, InvalidTask, LokiRedisError, NewTask, Queue, QueueUnavailable, scripts
+from lokiredis.connect import blocking_twin
 from lokiredis.event_cursor import BEGIN, Cursor
 from lokiredis.event_kinds import ALERTS, GAP, KINDS
 from lokiredis.models import from_epoch
@@ -153,12 +155,15 @@ def test_reading_many_entries(queue: Queue) -> None:
 
 def test_without_follow_it_ends_with_what_was_there(queue: Queue) -> None:
     """A fleet that writes faster than somebody reads must not keep the reader for ever."""
-    add(queue, "x")
+    for number in range(70):  # more than one read brings
+        add(queue, f"x{number}")
     found = []
     for event in queue.events():
         found.append(event.id)
-        add(queue, f"later-{len(found)}")
-    assert found == ["x"]
+        for later in range(3):
+            add(queue, f"later-{len(found)}-{later}")
+        assert len(found) <= 70
+    assert found == [f"x{number}" for number in range(70)]
     assert list(queue.events(since=list(queue.events())[-1].cursor)) == []
 
 
@@ -270,7 +275,7 @@ def test_a_stream_that_ends_before_the_cursor_is_told(queue: Queue, backend: Bac
 
 def test_entries_that_are_not_the_queues_do_no_harm(queue: Queue, backend: Backend) -> None:
     """Somebody else wrote into the stream."""
-    for fields in ({"x": "y"}, {"at": "now", "events": "strange"}, {"at": "-1", "events": "a b c d -5 \n\n"}):
+    for fields in ({"x": "y"}, {"at": "now", "events": "strange"}, {"at": "-1", "events": "a b c d five \n\n"}):
         backend.redis.xadd(queue.keys.events, fields)  # type: ignore[arg-type]
     add(queue, "x")
     events = list(queue.events())
@@ -338,17 +343,25 @@ async def test_the_same_awaited(backend: Backend, queue_name: str) -> None:
     await client.aclose()
 
 
-def test_a_call_that_was_given_up_leaves_no_connection(queue: Queue, backend: Backend) -> None:
-    """Whoever leaves the loop gives the waiting connection back."""
+def test_the_waiting_connection_is_given_back(queue: Queue, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the end, and when the caller leaves the loop; not only when Python happens to collect it."""
     if backend.server is None:
-        pytest.importorskip("fakeredis")
         return
-    add(queue, "x")
-    before = len(backend.redis.client_list())
-    for _ in range(3):
-        followed = queue.events(follow=True, since=LONG_AGO, timeout=0.05)
-        assert len(list(followed)) == 1
-    wait_until(lambda: len(backend.redis.client_list()) <= before)
+    twins = []
+
+    def kept(*words: Any) -> Any:
+        twins.append(blocking_twin(*words))
+        return twins[-1]
+
+    monkeypatch.setattr("lokiredis.event_stream.blocking_twin", kept)
+    assert list(queue.events(follow=True, timeout=0.05)) == []
+    followed = queue.events(follow=True, since=LONG_AGO, timeout=30)
+    with following(queue):
+        add(queue, "last")
+    assert next(followed).id == "last"
+    followed.close()  # type: ignore[attr-defined]
+    assert len(twins) >= 2
+    wait_until(lambda: "xread" not in {client["cmd"] for client in backend.redis.client_list()})
 
 
 def test_following_survives_an_unblocking(queue: Queue, backend: Backend) -> None:
