@@ -14,11 +14,15 @@ def read_line(path: str | Path) -> str:
         return ""
 
 
-def write_line(path: Path, text: str) -> None:
-    """Replace the file at once: a full disk or a crash leaves the old one whole."""
+def write_line(path: Path, text: str, *, sync: bool = False) -> None:
+    """Replace the file at once: a full disk or a crash leaves the old one whole. *sync*: a power cut too."""
     new = path.with_name(path.name + ".new")
     try:
-        new.write_text(text + "\n", encoding="utf-8")
+        with new.open("w", encoding="utf-8") as file:
+            file.write(text + "\n")
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(new, path)
     except OSError:
         new.unlink(missing_ok=True)

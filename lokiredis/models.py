@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, TypeA
 from pydantic.alias_generators import to_camel
 
 from .errors import InvalidTask, LokiRedisError
+from .event_kinds import ALERTS
 
 if TYPE_CHECKING:
     from .replies import Record
@@ -484,3 +485,39 @@ class Signal:
     queue: str
     at: datetime
     data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in the queue. ``cursor`` is its place in the stream: the next one is read from there.
+
+    ``kind`` is one of event_kinds.KINDS. A ``gap`` is no change of state: it tells that events before its
+    cursor are gone unread (Queue.events).
+    """
+
+    cursor: str
+    at: datetime
+    kind: str
+    id: str | None = None
+    type: str | None = None
+    agent: str | None = None
+    token: int | None = None
+    text: str = ""
+
+    @property
+    def is_alert(self) -> bool:
+        """Whether somebody should hear of it: a dead letter, an open breaker, a lost agent, an escalation, a gap."""
+        return self.kind in ALERTS
+
+    def to_json(self) -> dict[str, Any]:
+        """The event as ``lokiredis events --json`` writes it."""
+        return {
+            "cursor": self.cursor,
+            "at": iso(self.at),
+            "kind": self.kind,
+            "id": self.id,
+            "type": self.type,
+            "agent": self.agent,
+            "token": self.token,
+            "text": self.text,
+        }

@@ -23,7 +23,8 @@ from tenacity import AsyncRetrying, Retrying, retry_if_exception, stop_after_del
 from .errors import LokiRedisError, QueueFull, QueueUnavailable, from_reply
 
 RETRYABLE = (ConnectionError, TimeoutError, OSError)
-_PASSING = ("BUSY ", "LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "NOREPLICAS ")
+#: UNBLOCKED is what a waiting client is told when its server becomes a replica.
+_PASSING = ("UNBLOCKED ", "BUSY ", "LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "NOREPLICAS ")
 # Redis 6.2 puts the words of its own around what a command inside a script was refused with.
 _PASSING_IN_SCRIPT = re.compile(r"@user_script: ?\d+: -(?:READONLY|NOREPLICAS|CLUSTERDOWN) ")
 _HOPELESS_TLS = re.compile(r"CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER")

@@ -8,11 +8,12 @@ import functools
 import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from redis.exceptions import RedisError
 
-from . import commands, replies, steps
+from . import commands, event_steps, event_stream, replies, steps
 from .async_executor import AsyncExecutor
 from .commands import Command
 from .connect import (
@@ -25,7 +26,7 @@ from .connect import (
 )
 from .executor import RETRY_FOR, Executor
 from .keys import Keys
-from .models import Claim, Enqueued, NewTask, NoClaim, Signal
+from .models import Claim, Enqueued, Event, NewTask, NoClaim, Signal
 from .outages import RETRYABLE
 from .scripts import NAMES, load
 from .server import read_server, read_server_async
@@ -155,6 +156,20 @@ class Queue(Executor):
         finally:
             twin.close()
             twin.connection_pool.disconnect()
+
+    def events(
+        self, *, since: str | datetime | None = None, follow: bool = False, timeout: float | None = None
+    ) -> Iterator[Event]:
+        """What happened in the queue, oldest first: the events that are kept (about 10,000 calls), or with *follow*
+        the new ones as they come, for *timeout* seconds or for ever.
+
+        ``since`` is the cursor of the last event that was seen, or an aware datetime; without it all that are kept,
+        and with *follow* only new ones. Whoever goes on from the last cursor sees each event once. What was trimmed
+        away before it was read is told by an event of the kind "gap". Following sits every outage out but one at the
+        begin. Raises InvalidTask.
+        """
+        event_steps.check(since, follow, timeout)
+        return event_stream.read(self, event_stream.reading(self, since, follow=follow, timeout=timeout).steps())
 
     def load_scripts(self) -> None:
         """Load every script into the server. Raises LokiRedisError when one is refused."""
@@ -290,6 +305,13 @@ class AsyncQueue(AsyncExecutor):
                         yield found
         finally:
             await twin.aclose(close_connection_pool=True)
+
+    def events(
+        self, *, since: str | datetime | None = None, follow: bool = False, timeout: float | None = None
+    ) -> AsyncIterator[Event]:
+        """As :meth:`Queue.events`: ``async for event in queue.events()``."""
+        event_steps.check(since, follow, timeout)
+        return event_stream.read_async(self, event_stream.reading(self, since, follow=follow, timeout=timeout).steps())
 
     async def load_scripts(self) -> None:
         """As :meth:`Queue.load_scripts`."""

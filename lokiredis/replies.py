@@ -10,6 +10,7 @@ from typing import Any
 
 from .canonical import default_key
 from .errors import LokiRedisError, from_reply
+from .event_cursor import Cursor
 from .models import (
     Agent,
     Attempt,
@@ -17,6 +18,7 @@ from .models import (
     Cancelled,
     Claim,
     Enqueued,
+    Event,
     Exchange,
     Heartbeat,
     Hold,
@@ -322,3 +324,32 @@ def signal(message: Mapping[str, Any] | None) -> Signal | None:
         return None
     data = json.loads(message["data"])
     return Signal(data.pop("signal"), data.pop("queue"), from_epoch(data.pop("at")), data)
+
+
+def entry_id(row: Sequence[Any]) -> str:
+    """The stream id of an entry of the event stream."""
+    return text(row[0])
+
+
+def events(row: Sequence[Any]) -> list[Event]:
+    """The events of one entry: a line each, ``kind id type agent token text`` (lua/lib/event.lua)."""
+    entry, fields = entry_id(row), {text(name): text(value) for name, value in (row[1] or {}).items()}
+    at = from_epoch(int(fields["at"])) if fields.get("at", "").isdecimal() else None
+    found = []
+    for number, line in enumerate(_lines(fields.get("events")), 1):
+        kind, *words, said = [*line.split(" ", 5), *[""] * 5][:6]
+        id, type, agent, token = (None if word in ("", "-") else word for word in words)
+        cursor = Cursor.behind(entry, number)
+        found.append(
+            Event(
+                cursor=str(cursor),
+                at=at or from_epoch(cursor.ms),
+                kind=kind,
+                id=id,
+                type=type,
+                agent=agent,
+                token=int(token) if token is not None and token.isdecimal() else None,
+                text=said,
+            )
+        )
+    return found

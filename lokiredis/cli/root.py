@@ -32,6 +32,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     "Look": {
         "status": ("status:status", "Count the tasks per state and type; breakers and pauses."),
         "list": ("listing:list_tasks", "List the tasks in one state."),
+        "events": ("events:events", "Tell what happened in the queue, or follow it as it happens."),
         "show": ("show:show", "Show one task with everything that is known about it."),
         "agents": ("agents:agents", "List who works for the queue, and on what."),
     },

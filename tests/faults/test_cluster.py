@@ -77,6 +77,9 @@ def _live(queue: Queue) -> None:
     assert isinstance(waited, Claim)
     assert not queue.claim("agent-3", "test", wait=0.2)
     assert not list(queue.listen(timeout=0.05))
+    events = list(queue.events())
+    assert {"enqueued", "claimed", "escalated"} <= {event.kind for event in events}
+    assert list(queue.events(since=events[2].cursor, follow=True, timeout=0.1)) == events[3:]
     queue.complete(waited, decision_report=_REPORT)
     assert queue.counts() == {"pending": 0, "in-progress": 0, "completed": 2, "dead-letter": 0, "cancelled": 2}
     assert len(queue.list(None).tasks) == 4
@@ -101,6 +104,11 @@ def test_the_whole_life_of_a_task_in_a_cluster_async(node: RedisServer) -> None:
             assert isinstance(claim, Claim)
             assert not await queue.claim("agent-1", "build", wait=0.2)
             assert not [signal async for signal in queue.listen(timeout=0.05)]
+            events = [event async for event in queue.events()]
+            assert [event.kind for event in events] == ["enqueued", "claimed"]
+            assert [event async for event in queue.events(since=events[0].cursor, follow=True, timeout=0.1)] == events[
+                1:
+            ]
             assert (await queue.complete(claim, decision_report=_REPORT)).state == "completed"
 
     with node.client() as plain:
