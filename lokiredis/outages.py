@@ -9,6 +9,7 @@ from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     BusyLoadingError,
+    ClusterDownError,
     ConnectionError,
     InvalidResponse,
     MaxConnectionsError,
@@ -17,17 +18,26 @@ from redis.exceptions import (
     RedisError,
     ResponseError,
     TimeoutError,
+    TryAgainError,
 )
 from tenacity import AsyncRetrying, Retrying, retry_if_exception, stop_after_delay, wait_exponential, wait_random
 
 from .errors import LokiRedisError, QueueFull, QueueUnavailable, from_reply
 
 RETRYABLE = (ConnectionError, TimeoutError, OSError)
-_PASSING = ("BUSY ", "LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "NOREPLICAS ")
+_PASSING = ("BUSY ", "LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "NOREPLICAS ", "UNBLOCKED ")
+# Of these redis-py takes that word off.
+_PASSING_ERRORS = (BusyLoadingError, ReadOnlyError, ClusterDownError, TryAgainError, *RETRYABLE)
 # Redis 6.2 puts the words of its own around what a command inside a script was refused with.
 _PASSING_IN_SCRIPT = re.compile(r"@user_script: ?\d+: -(?:READONLY|NOREPLICAS|CLUSTERDOWN) ")
 _HOPELESS_TLS = re.compile(r"CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER")
-_HOPELESS = (AuthenticationError, AuthorizationError, MaxConnectionsError)
+
+
+class Hopeless(ConnectionError):
+    """Those who are asked where the server is have answered, and will not answer otherwise."""
+
+
+_HOPELESS = (Hopeless, AuthenticationError, AuthorizationError, MaxConnectionsError)
 
 
 class _Translate:
@@ -55,7 +65,7 @@ class _Translate:
         """May the same call succeed a little later?"""
         if isinstance(error, _HOPELESS) or _HOPELESS_TLS.search(str(error)):
             return False
-        if isinstance(error, (BusyLoadingError, ReadOnlyError, *RETRYABLE)):
+        if isinstance(error, _PASSING_ERRORS):
             return True
         text = str(error)
         return isinstance(error, ResponseError) and (

@@ -74,7 +74,7 @@ class Queue(Executor):
     @classmethod
     def from_url(cls, url: str | None = None, name: str = "default", *, retry_for: float = RETRY_FOR) -> Self:
         """A queue on the Redis of *url*; None: $LOKIREDIS_URL, else the embedded server of the nearest .loki folder."""
-        made = cls(connect(resolve(url)), name, retry_for=retry_for)
+        made = cls(connect(resolve(url), Keys(name).prefix), name, retry_for=retry_for)
         made._owned = True
         return made
 
@@ -192,7 +192,7 @@ class AsyncQueue(AsyncExecutor):
     @classmethod
     def from_url(cls, url: str | None = None, name: str = "default", *, retry_for: float = RETRY_FOR) -> Self:
         """As :meth:`Queue.from_url`. Starting the embedded server takes about a tenth of a second, blocking."""
-        made = cls(connect_async(resolve(url)), name, retry_for=retry_for)
+        made = cls(connect_async(resolve(url), Keys(name).prefix), name, retry_for=retry_for)
         made._owned = True
         return made
 
