@@ -211,6 +211,16 @@ def _own_of(pool: Any) -> dict[str, Any]:
     }
 
 
+def node_of(client: Any, key: str) -> dict[str, Any]:
+    """The argument that sends a command without keys to the server that has *key*.
+
+    A cluster client of redis-py would send a script to all, and stop at the first one that has it already.
+    """
+    if isinstance(client, (redis.RedisCluster, aioredis.RedisCluster)):
+        return {"target_nodes": client.get_node_from_key(key)}
+    return {}
+
+
 def drop_idle(client: SyncRedis) -> None:
     """Close the connections that no thread uses: after an interruption the reply of a call may still come on one.
 

@@ -145,7 +145,7 @@ class Locator:
 
     def __init__(self, directory: Directory, client: Callable[[Address], Any]) -> None:
         self.directory = directory
-        self._client = client
+        self.to = client
 
     def discover_master(self, service_name: str) -> Address:
         """Where to connect to now. Raises ConnectionError."""
@@ -154,7 +154,7 @@ class Locator:
             address, words = next(search)
             while True:
                 try:
-                    with self._client(address) as client:
+                    with self.to(address) as client:
                         said = client.execute_command(*words)
                 except (RedisError, OSError) as e:
                     said = e
@@ -169,7 +169,7 @@ class AsyncLocator:
 
     def __init__(self, directory: Directory, client: Callable[[Address], Any]) -> None:
         self.directory = directory
-        self._client = client
+        self.to = client
 
     async def discover_master(self, service_name: str) -> Address:
         """As :meth:`Locator.discover_master`."""
@@ -178,7 +178,7 @@ class AsyncLocator:
             address, words = next(search)
             while True:
                 try:
-                    async with self._client(address) as client:
+                    async with self.to(address) as client:
                         said = await client.execute_command(*words)
                 except (RedisError, OSError) as e:
                     said = e

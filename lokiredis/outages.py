@@ -15,6 +15,7 @@ from redis.exceptions import (
     MaxConnectionsError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
     ResponseError,
     TimeoutError,
@@ -24,10 +25,12 @@ from tenacity import AsyncRetrying, Retrying, retry_if_exception, stop_after_del
 
 from .errors import LokiRedisError, QueueFull, QueueUnavailable, from_reply
 
+#: All that a call may fail with; a cluster client of redis-py has a tree of its own.
+FAILURES = (RedisError, OSError, RedisClusterException)
 RETRYABLE = (ConnectionError, TimeoutError, OSError)
 _PASSING = ("BUSY ", "LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "NOREPLICAS ", "UNBLOCKED ")
 # Of these redis-py takes that word off.
-_PASSING_ERRORS = (BusyLoadingError, ReadOnlyError, ClusterDownError, TryAgainError, *RETRYABLE)
+_PASSING_ERRORS = (BusyLoadingError, ReadOnlyError, ClusterDownError, TryAgainError, RedisClusterException, *RETRYABLE)
 # Redis 6.2 puts the words of its own around what a command inside a script was refused with.
 _PASSING_IN_SCRIPT = re.compile(r"@user_script: ?\d+: -(?:READONLY|NOREPLICAS|CLUSTERDOWN) ")
 _HOPELESS_TLS = re.compile(r"CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER")
@@ -85,7 +88,7 @@ def unavailable(error: BaseException, *, tls: bool = False) -> QueueUnavailable:
 
 
 def _again(error: BaseException) -> bool:
-    return isinstance(error, (RedisError, OSError)) and translate.is_outage(error)
+    return isinstance(error, FAILURES) and translate.is_outage(error)
 
 
 def _rules(seconds: float) -> dict[str, Any]:

@@ -10,8 +10,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from redis.exceptions import RedisError
-
 from . import commands, replies, steps
 from .async_executor import AsyncExecutor
 from .commands import Command
@@ -26,7 +24,7 @@ from .connect import (
 from .executor import RETRY_FOR, Executor
 from .keys import Keys
 from .models import Claim, Enqueued, NewTask, NoClaim, Signal
-from .outages import RETRYABLE
+from .outages import FAILURES, RETRYABLE
 from .scripts import NAMES, load
 from .server import read_server, read_server_async
 
@@ -149,7 +147,7 @@ class Queue(Executor):
             self._server = read_server(self.redis)
             for name in NAMES:
                 self._load(self.redis, load(name))
-        except RedisError as e:
+        except FAILURES as e:
             raise self._translated(e) from None
 
     enqueue = _sync(commands.enqueue)
@@ -258,7 +256,7 @@ class AsyncQueue(AsyncExecutor):
             self._server = await read_server_async(self.redis)
             for name in NAMES:
                 await self._load(load(name))
-        except RedisError as e:
+        except FAILURES as e:
             raise self._translated(e) from None
 
     enqueue = _async(commands.enqueue)

@@ -15,6 +15,7 @@ from lokiredis.connect import connect
 
 from ..fleets import PASSWORD, SENTINEL_PASSWORD, SERVICE, SentinelFleet
 from ..invariants import check
+from ..servers import RedisServer
 from ..waiting import wait_until
 from .calling import CLIENTS, NAME, Caller, caller
 
@@ -97,6 +98,31 @@ def test_a_master_that_hands_over(client: str, fleet: SentinelFleet) -> None:
         assert waiting.result(timeout=60).id == "after"
     with fleet.client(1) as promoted:
         check(promoted, NAME)
+
+
+@both
+def test_a_master_demoted_in_silence(client: str, program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that stays open to what is a replica now is given up at its first refusal, by 6.2 in a script."""
+    with RedisServer(program, tcp=True) as old, RedisServer(program, tcp=True) as new:
+        with caller(client, f"redis+sentinel://127.0.0.1:1/{SERVICE}", retry_for=10) as made:
+            master = ["127.0.0.1", old.port]
+
+            def found(service: str) -> Any:
+                return tuple(master)
+
+            async def found_async(service: str) -> Any:
+                return tuple(master)
+
+            locator = made.queue.redis.connection_pool.sentinel_manager
+            monkeypatch.setattr(locator, "discover_master", found if client == "sync" else found_async)
+            made.call(lambda q: q.enqueue(id="before", type="build"))
+            with old.client() as plain:
+                plain.execute_command("REPLICAOF", "127.0.0.1", new.port)
+            master[1] = new.port
+            made.call(lambda q: q.enqueue(id="after", type="build"))
+        with new.client() as plain:
+            assert plain.dbsize() > 0
+            check(plain, NAME)
 
 
 @pytest.fixture(scope="module")
