@@ -17,7 +17,6 @@ from redis.exceptions import (
     AskError,
     AuthenticationError,
     ConnectionError,
-    MovedError,
     NoPermissionError,
     RedisError,
     ResponseError,
@@ -35,10 +34,6 @@ class Directory(Protocol):
 
     def search(self) -> Search:
         """Asks one after the other. Raises ConnectionError when nobody knows now, Hopeless when nobody ever will."""
-        ...
-
-    def moved(self, address: Address) -> None:
-        """A server said that another one is to be asked now."""
         ...
 
 
@@ -78,9 +73,6 @@ class Sentinels:
             return Hopeless("what answers there is no sentinel")
         return None
 
-    def moved(self, address: Address) -> None:
-        """Sentinels stay where they are."""
-
 
 _SILENT = "none of the sentinels answers"
 
@@ -119,10 +111,6 @@ class Cluster:
         if isinstance(error, ResponseError) and "cluster support disabled" in str(error):
             return Hopeless("what answers there is no node of a cluster")
         return None
-
-    def moved(self, address: Address) -> None:
-        """The new node is the first to know that the slot is its own."""
-        self._known = [address, *(node for node in self._known if node != address)]
 
 
 def _text(value: Any) -> str:
@@ -188,18 +176,13 @@ class AsyncLocator:
             return found
 
 
-def _elsewhere(error: ResponseError, directory: Directory) -> ConnectionError | None:
+def _elsewhere(error: ResponseError) -> ConnectionError | None:
     """The outage that *error* is, when the server has become the wrong one. The connection is of no use then."""
-    if isinstance(error, MovedError):
-        if error.host:
-            directory.moved((error.host, error.port))
-        return ConnectionError("the queue has moved to another node of the cluster")
-    if isinstance(error, AskError):
-        # Never followed: the other node has only a part of the queue, and a script would take the rest for missing.
-        return ConnectionError("the queue is being moved to another node of the cluster")
-    if "READONLY " in str(error):
-        return ConnectionError("the server has become a replica")
-    return None
+    # ASK is not followed: the other node has only a part of the queue, and a script would take the rest for missing.
+    if isinstance(error, AskError):  # MOVED too
+        return ConnectionError("the queue is moved to another node of the cluster")
+    # redis-py looks for that word at the beginning only; 6.2 puts it into the middle of a script's error.
+    return ConnectionError("the server has become a replica") if "READONLY " in str(error) else None
 
 
 class LocatedConnection(sentinel.SentinelManagedConnection):
@@ -210,7 +193,7 @@ class LocatedConnection(sentinel.SentinelManagedConnection):
         try:
             return super().read_response(*args, **options)
         except ResponseError as e:
-            elsewhere = _elsewhere(e, self.connection_pool.sentinel_manager.directory)
+            elsewhere = _elsewhere(e)
             if elsewhere is None:
                 raise
         self.disconnect()  # type: ignore[no-untyped-call]
@@ -225,7 +208,7 @@ class AsyncLocatedConnection(async_sentinel.SentinelManagedConnection):
         try:
             return await super().read_response(*args, **options)
         except ResponseError as e:
-            elsewhere = _elsewhere(e, self.connection_pool.sentinel_manager.directory)
+            elsewhere = _elsewhere(e)
             if elsewhere is None:
                 raise
         await self.disconnect()

@@ -13,6 +13,7 @@ from redis.exceptions import (
     ConnectionError,
     InvalidResponse,
     MaxConnectionsError,
+    NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,
@@ -33,6 +34,8 @@ _PASSING = ("BUSY ", "LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ", "TR
 _PASSING_ERRORS = (BusyLoadingError, ReadOnlyError, ClusterDownError, TryAgainError, RedisClusterException, *RETRYABLE)
 # Redis 6.2 puts the words of its own around what a command inside a script was refused with.
 _PASSING_IN_SCRIPT = re.compile(r"@user_script: ?\d+: -(?:READONLY|NOREPLICAS|CLUSTERDOWN) ")
+# What a command inside a script may not do is told by 7.0 and older in the first words, by newer ones in the second.
+_NOT_ALLOWED_IN_SCRIPT = re.compile(r"The user executing the script can't|ACL failure in script")
 _HOPELESS_TLS = re.compile(r"CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER")
 
 
@@ -60,6 +63,8 @@ class _Translate:
         # redis-py takes the code off the plain error's text; 6.2 tells it in the middle of a script's error.
         if isinstance(error, OutOfMemoryError) or "OOM" in text:
             return QueueFull()
+        if isinstance(error, NoPermissionError) or _NOT_ALLOWED_IN_SCRIPT.search(text):
+            return LokiRedisError("Redis refused: this user is not allowed what the call needs", detail=text)
         if "user_script" in text:
             return LokiRedisError("a script of lokiredis failed inside Redis, and changed nothing more", detail=text)
         return LokiRedisError(f"Redis refused: {text.splitlines()[0] if text else type(error).__name__}")
