@@ -51,6 +51,12 @@ def rules(role: Role, queue: str | None = None, *, version: tuple[int, ...] = (7
     return ["resetkeys", "resetchannels", "-@all", f"~{prefix}*", f"&{prefix}signals", *allowed, *last]
 
 
+def users(queue: str | None = None, *, version: tuple[int, ...] = (7, 0)) -> str:
+    """A file for Redis's ``aclfile``, with a user of each role: ``loki-agent`` …, and PASSWORD in place of theirs."""
+    lines = [f"user loki-{role} on >PASSWORD {' '.join(rules(role, queue, version=version))}" for role in ROLES]
+    return "\n".join(lines) + "\n"
+
+
 def commands_of(script: Script) -> set[str]:
     """The Redis commands that a script may call. Raises ValueError for one whose name can't be read off its text."""
     found: set[str] = set()
