@@ -6,17 +6,18 @@ import asyncio
 import random
 from typing import Any, TypeVar
 
-from redis.exceptions import MovedError, RedisError, ResponseError
+from redis.exceptions import MovedError, ResponseError
 
 from . import steps
 from .commands import Command
 from .connect import (
     AsyncRedis,
     blocking_twin,
+    node_of,
 )
 from .errors import LokiRedisError
 from .executor import REFUSED_PAUSE, Client, Progress
-from .outages import async_retries, translate
+from .outages import FAILURES, async_retries, translate
 from .scripts import Loaded, Script
 from .server import is_loaded_already, lacks_script, read_server_async, refuses_functions
 
@@ -51,14 +52,14 @@ class AsyncExecutor(Client):
         self._stay_in_loop()
         try:
             return command.parse(await self._send(command))
-        except (RedisError, OSError) as e:
+        except FAILURES as e:
             if not translate.is_outage(e):
                 raise self._translated(e) from None
         try:
             async for attempt in async_retries(self.retry_for):
                 with attempt:
                     return command.parse(await self._send(command))
-        except (RedisError, OSError) as e:
+        except FAILURES as e:
             raise self._translated(e) from e
         raise AssertionError("tenacity ended without a result")
 
@@ -81,9 +82,11 @@ class AsyncExecutor(Client):
         loaded = self._loaded(script)
         try:
             if loaded.is_library:
-                await self.redis.function_load(loaded.source)
+                await self.redis.execute_command(
+                    "FUNCTION LOAD", loaded.source, **node_of(self.redis, self.keys.prefix)
+                )
             else:
-                await self.redis.script_load(loaded.source)
+                await self.redis.execute_command("SCRIPT LOAD", loaded.source, **node_of(self.redis, self.keys.prefix))
         except ResponseError as e:
             if loaded.is_library and self._goes_without(e):
                 return await self._load(script)
@@ -130,7 +133,7 @@ class AsyncExecutor(Client):
             await self._blocking.bzpopmin(list(step.marks), timeout=str(step.seconds))
         except MovedError:
             self._blocking = None
-        except (RedisError, OSError) as e:
+        except FAILURES as e:
             if not translate.is_outage(e):
                 raise self._translated(e) from None
             await asyncio.sleep(min(step.seconds, random.uniform(*REFUSED_PAUSE)))
@@ -155,5 +158,5 @@ class AsyncExecutor(Client):
             undo = command.undo(found)
             if undo is not None:
                 await self._answer(undo)
-        except (RedisError, OSError, LokiRedisError):
+        except (*FAILURES, LokiRedisError):
             pass  # the cancellation is what the caller gets; the tasks come back with the end of their leases

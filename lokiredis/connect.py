@@ -8,11 +8,24 @@ from typing import Any, TypeVar
 import redis
 import redis.asyncio as aioredis
 from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import SentinelConnectionPool as _AsyncLocatedPool
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
+from redis.sentinel import SentinelConnectionPool as _LocatedPool
 
 from .errors import LokiRedisError
+from .fleet_url import Address, FleetURL, is_fleet_url, read_fleet_url
+from .located import (
+    AsyncLocatedConnection,
+    AsyncLocatedTLSConnection,
+    AsyncLocator,
+    Cluster,
+    Directory,
+    LocatedConnection,
+    Locator,
+    Sentinels,
+)
 from .url import check_url
 
 SyncRedis = Any
@@ -64,21 +77,70 @@ def _fake(url: str, kind: str) -> Any:
 _MEMORY: dict[str, Any] = {}
 
 
-def connect(url: str) -> SyncRedis:
-    """A redis-py client for ``redis://``, ``rediss://``, ``unix://`` or ``memory://``. Others: LokiRedisError."""
+def connect(url: str, key: str = "") -> SyncRedis:
+    """A redis-py client for any URL that lokiredis takes. Others: LokiRedisError. *key*: one of the queue's.
+
+    For sentinels it is a client of their master, for a cluster one of the node that has *key*; where that is, is
+    asked whenever it connects.
+    """
     if url.startswith("memory://"):
         return _fake(url, "FakeRedis")
+    if is_fleet_url(url):
+        return _located(read_fleet_url(url), key)
     options = _options(url, Retry(NoBackoff(), 0))
     if url.startswith("rediss://"):
         options["connection_class"] = _TLSConnection
     return _made(redis.Redis, url, options)
 
 
-def connect_async(url: str) -> AsyncRedis:
+def connect_async(url: str, key: str = "") -> AsyncRedis:
     """As :func:`connect`, for asyncio."""
     if url.startswith("memory://"):
         return _fake(url, "FakeAsyncRedis")
+    if is_fleet_url(url):
+        return _located_async(read_fleet_url(url), key)
     return _made(aioredis.Redis, url, _options(url, AsyncRetry(NoBackoff(), 0)))
+
+
+def _located(found: FleetURL, key: str) -> SyncRedis:
+    kind = _LocatedTLSConnection if uses_tls(connect(found.server)) else LocatedConnection
+    told: Any = redis.connection.parse_url(found.server)  # type: ignore[no-untyped-call]
+    options = _options(found.server, Retry(NoBackoff(), 0)) | _told(told)
+
+    def client(address: Address) -> SyncRedis:
+        return _briefly(connect(found.to(address)))
+
+    locator = Locator(_directory(found, key), client)
+    return redis.Redis.from_pool(_LocatedPool(found.service, locator, connection_class=kind, **options))  # type: ignore[no-untyped-call]
+
+
+def _located_async(found: FleetURL, key: str) -> AsyncRedis:
+    kind = AsyncLocatedTLSConnection if uses_tls(connect_async(found.server)) else AsyncLocatedConnection
+    told: Any = aioredis.connection.parse_url(found.server)
+    options = _options(found.server, AsyncRetry(NoBackoff(), 0)) | _told(told)
+
+    def client(address: Address) -> AsyncRedis:
+        return _briefly(connect_async(found.to(address)))
+
+    locator = AsyncLocator(_directory(found, key), client)
+    return aioredis.Redis.from_pool(_AsyncLocatedPool(found.service, locator, connection_class=kind, **options))  # type: ignore[no-untyped-call]
+
+
+def _directory(found: FleetURL, key: str) -> Directory:
+    if found.kind == "sentinel":
+        return Sentinels(found.addresses, found.service)
+    return Cluster(found.addresses, key)
+
+
+def _told(options: Any) -> dict[str, Any]:
+    """What a URL says, without the place."""
+    return {name: value for name, value in options.items() if name not in ("host", "port", "connection_class")}
+
+
+def _briefly(client: C) -> C:
+    """*client*, made for one question: another one is asked soon when there is no answer."""
+    client.connection_pool.connection_kwargs.update(socket_timeout=_SHORT, socket_connect_timeout=_SHORT)  # type: ignore[attr-defined]
+    return client
 
 
 def _made(kind: Any, url: str, options: dict[str, Any]) -> Any:
@@ -105,6 +167,10 @@ class _TLSConnection(redis.SSLConnection):
             self.socket_timeout = usual
         made.settimeout(usual)
         return made
+
+
+class _LocatedTLSConnection(LocatedConnection, _TLSConnection):
+    """Over TLS, to where the server is."""
 
 
 def uses_tls(client: Any) -> bool:
@@ -151,6 +217,29 @@ def sync_twin(client: AsyncRedis) -> SyncRedis:
     return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=kind, **options))
 
 
+def _own_of(pool: Any) -> dict[str, Any]:
+    """What a pool of connections to a located server is made of, too. It follows a failover by itself."""
+    if not isinstance(pool, (_LocatedPool, _AsyncLocatedPool)):
+        return {}
+    found: Any = pool
+    return {
+        "service_name": found.service_name,
+        "sentinel_manager": found.sentinel_manager,
+        "is_master": found.is_master,
+        "check_connection": found.check_connection,
+    }
+
+
+def node_of(client: Any, key: str) -> dict[str, Any]:
+    """The argument that sends a command without keys to the server that has *key*.
+
+    A cluster client of redis-py would send a script to all, and stop at the first one that has it already.
+    """
+    if isinstance(client, (redis.RedisCluster, aioredis.RedisCluster)):
+        return {"target_nodes": client.get_node_from_key(key)}
+    return {}
+
+
 def drop_idle(client: SyncRedis) -> None:
     """Close the connections that no thread uses: after an interruption the reply of a call may still come on one.
 
@@ -177,4 +266,5 @@ def _parts(client: Any, key: str) -> tuple[Any, Any, Any, dict[str, Any]]:
         nodes: Any = client
         client = nodes.get_redis_connection(nodes.get_node_from_key(key))
     pool = client.connection_pool
-    return type(client), type(pool), pool.connection_class, pool.connection_kwargs
+    options = {name: value for name, value in pool.connection_kwargs.items() if name != "connection_pool"}
+    return type(client), type(pool), pool.connection_class, options | _own_of(pool)

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from redis.exceptions import MovedError, OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import MovedError, OutOfMemoryError, ResponseError
 
 from . import steps
 from .commands import Command
@@ -16,12 +16,13 @@ from .connect import (
     SyncRedis,
     blocking_twin,
     drop_idle,
+    node_of,
     short_twin,
     uses_tls,
 )
 from .errors import LokiRedisError
 from .keys import Keys
-from .outages import retries, translate
+from .outages import FAILURES, retries, translate
 from .scripts import Loaded, Script
 from .server import Server, is_loaded_already, lacks_script, read_server, refuses_functions
 
@@ -52,6 +53,8 @@ class Client:
         self.name = name
         self.retry_for = retry_for
         self.redis: Any = None
+        #: Where it was made from; None for a client that was given.
+        self.url: str | None = None
         self._server: Server | None = None
 
     def _translated(self, error: BaseException) -> LokiRedisError:
@@ -100,14 +103,14 @@ class Executor(Client):
     def _answer(self, command: Command[T]) -> T:
         try:
             return command.parse(self._send(command))
-        except (RedisError, OSError) as e:
+        except FAILURES as e:
             if not translate.is_outage(e):
                 raise self._translated(e) from None
         try:
             for attempt in retries(self.retry_for):
                 with attempt:
                     return command.parse(self._send(command))
-        except (RedisError, OSError) as e:
+        except FAILURES as e:
             raise self._translated(e) from e
         raise AssertionError("tenacity ended without a result")
 
@@ -134,9 +137,9 @@ class Executor(Client):
         loaded = self._loaded(script)
         try:
             if loaded.is_library:
-                redis.function_load(loaded.source)
+                redis.execute_command("FUNCTION LOAD", loaded.source, **node_of(redis, self.keys.prefix))
             else:
-                redis.script_load(loaded.source)
+                redis.execute_command("SCRIPT LOAD", loaded.source, **node_of(redis, self.keys.prefix))
         except ResponseError as e:
             if loaded.is_library and self._goes_without(e):
                 return self._load(redis, script)
@@ -163,7 +166,7 @@ class Executor(Client):
                     self._send_to(twin, undo)
             finally:
                 twin.connection_pool.disconnect()
-        except (RedisError, OSError, LokiRedisError):
+        except (*FAILURES, LokiRedisError):
             pass
 
     def _drive(self, todo: steps.Steps[T]) -> T:
@@ -203,7 +206,7 @@ class Executor(Client):
             self._blocking.bzpopmin(list(step.marks), timeout=str(step.seconds))
         except MovedError:
             self._blocking = None  # the queue is on another node of the cluster now
-        except (RedisError, OSError) as e:
+        except FAILURES as e:
             if not translate.is_outage(e):
                 raise self._translated(e) from None
             # The next claim meets the same outage, or none when only this connection is refused: then it must not spin.

@@ -9,26 +9,42 @@ from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     BusyLoadingError,
+    ClusterDownError,
     ConnectionError,
     InvalidResponse,
     MaxConnectionsError,
+    NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
     ResponseError,
     TimeoutError,
+    TryAgainError,
 )
 from tenacity import AsyncRetrying, Retrying, retry_if_exception, stop_after_delay, wait_exponential, wait_random
 
 from .errors import LokiRedisError, QueueFull, QueueUnavailable, from_reply
 
+#: All that a call may fail with; a cluster client of redis-py has a tree of its own.
+FAILURES = (RedisError, OSError, RedisClusterException)
 RETRYABLE = (ConnectionError, TimeoutError, OSError)
 #: UNBLOCKED is what a waiting client is told when its server becomes a replica.
 _PASSING = ("UNBLOCKED ", "BUSY ", "LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "NOREPLICAS ")
+# Of these redis-py takes that word off.
+_PASSING_ERRORS = (BusyLoadingError, ReadOnlyError, ClusterDownError, TryAgainError, RedisClusterException, *RETRYABLE)
 # Redis 6.2 puts the words of its own around what a command inside a script was refused with.
 _PASSING_IN_SCRIPT = re.compile(r"@user_script: ?\d+: -(?:READONLY|NOREPLICAS|CLUSTERDOWN) ")
+# What a command inside a script may not do is told by 7.0 and older in the first words, by newer ones in the second.
+_NOT_ALLOWED_IN_SCRIPT = re.compile(r"The user executing the script can't|ACL failure in script")
 _HOPELESS_TLS = re.compile(r"CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER")
-_HOPELESS = (AuthenticationError, AuthorizationError, MaxConnectionsError)
+
+
+class Hopeless(ConnectionError):
+    """Those who are asked where the server is have answered, and will not answer otherwise."""
+
+
+_HOPELESS = (Hopeless, AuthenticationError, AuthorizationError, MaxConnectionsError)
 
 
 class _Translate:
@@ -48,6 +64,8 @@ class _Translate:
         # redis-py takes the code off the plain error's text; 6.2 tells it in the middle of a script's error.
         if isinstance(error, OutOfMemoryError) or "OOM" in text:
             return QueueFull()
+        if isinstance(error, NoPermissionError) or _NOT_ALLOWED_IN_SCRIPT.search(text):
+            return LokiRedisError("Redis refused: this user is not allowed what the call needs", detail=text)
         if "user_script" in text:
             return LokiRedisError("a script of lokiredis failed inside Redis, and changed nothing more", detail=text)
         return LokiRedisError(f"Redis refused: {text.splitlines()[0] if text else type(error).__name__}")
@@ -56,7 +74,7 @@ class _Translate:
         """May the same call succeed a little later?"""
         if isinstance(error, _HOPELESS) or _HOPELESS_TLS.search(str(error)):
             return False
-        if isinstance(error, (BusyLoadingError, ReadOnlyError, *RETRYABLE)):
+        if isinstance(error, _PASSING_ERRORS):
             return True
         text = str(error)
         return isinstance(error, ResponseError) and (
@@ -76,7 +94,7 @@ def unavailable(error: BaseException, *, tls: bool = False) -> QueueUnavailable:
 
 
 def _again(error: BaseException) -> bool:
-    return isinstance(error, (RedisError, OSError)) and translate.is_outage(error)
+    return isinstance(error, FAILURES) and translate.is_outage(error)
 
 
 def _rules(seconds: float) -> dict[str, Any]:

@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from redis.exceptions import RedisError
-
 from . import commands, event_steps, event_stream, replies, steps
 from .async_executor import AsyncExecutor
 from .commands import Command
@@ -27,7 +25,7 @@ from .connect import (
 from .executor import RETRY_FOR, Executor
 from .keys import Keys
 from .models import Claim, Enqueued, Event, NewTask, NoClaim, Signal
-from .outages import RETRYABLE
+from .outages import FAILURES, RETRYABLE
 from .scripts import NAMES, load
 from .server import read_server, read_server_async
 
@@ -77,8 +75,9 @@ class Queue(Executor):
     @classmethod
     def from_url(cls, url: str | None = None, name: str = "default", *, retry_for: float = RETRY_FOR) -> Self:
         """A queue on the Redis of *url*; None: $LOKIREDIS_URL, else the embedded server of the nearest .loki folder."""
-        made = cls(connect(resolve(url)), name, retry_for=retry_for)
-        made._owned = True
+        url = resolve(url)
+        made = cls(connect(url, Keys(name).prefix), name, retry_for=retry_for)
+        made._owned, made.url = True, url
         return made
 
     def close(self) -> None:
@@ -177,7 +176,7 @@ class Queue(Executor):
             self._server = read_server(self.redis)
             for name in NAMES:
                 self._load(self.redis, load(name))
-        except RedisError as e:
+        except FAILURES as e:
             raise self._translated(e) from None
 
     enqueue = _sync(commands.enqueue)
@@ -222,8 +221,9 @@ class AsyncQueue(AsyncExecutor):
     @classmethod
     def from_url(cls, url: str | None = None, name: str = "default", *, retry_for: float = RETRY_FOR) -> Self:
         """As :meth:`Queue.from_url`. Starting the embedded server takes about a tenth of a second, blocking."""
-        made = cls(connect_async(resolve(url)), name, retry_for=retry_for)
-        made._owned = True
+        url = resolve(url)
+        made = cls(connect_async(url, Keys(name).prefix), name, retry_for=retry_for)
+        made._owned, made.url = True, url
         return made
 
     async def close(self) -> None:
@@ -320,7 +320,7 @@ class AsyncQueue(AsyncExecutor):
             self._server = await read_server_async(self.redis)
             for name in NAMES:
                 await self._load(load(name))
-        except RedisError as e:
+        except FAILURES as e:
             raise self._translated(e) from None
 
     enqueue = _async(commands.enqueue)

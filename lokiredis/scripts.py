@@ -24,6 +24,9 @@ NAMES = tuple(sorted(path.stem for path in LUA.glob("*.lua")))
 #: Only these are refused when memory is full; everything else drains the queue (design rule 18).
 GROWING = frozenset({"enqueue", "import"})
 
+#: These change nothing.
+READING = frozenset({"get", "list", "settings", "stats"})
+
 
 @dataclass(frozen=True)
 class Script:
@@ -58,7 +61,7 @@ def _for_server(script: Script, new: bool, functions: bool, old: bool) -> Loaded
         return Loaded(*library(script.name, source, allow_oom=script.name not in GROWING), is_library=True)
     if new:
         source = ("#!lua\n" if script.name in GROWING else "#!lua flags=allow-oom\n") + source
-    elif old and script.name not in GROWING:
+    elif old and script.name not in GROWING | READING:
         # Redis 6.2 refuses a script only when its first write needs memory: so the first one needs none.
         source = "redis.call('HDEL', KEYS[1], '')\n" + source
     return Loaded(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(), is_library=False)

@@ -32,7 +32,9 @@ def check_url(url: str) -> None:
     except ValueError:
         known = False
     if not known:
-        raise LokiRedisError("not a Redis URL: redis://, rediss://, unix:// or memory://")
+        raise LokiRedisError(
+            "not a Redis URL: redis://, rediss://, unix://, memory://, redis+sentinel:// or redis+cluster://"
+        )
     if not _is_possible(url, parts):
         raise LokiRedisError("the Redis URL names no possible host or path")
     if parts.scheme != "unix" and not re.fullmatch(r"/?[0-9]*/?", unquote(parts.path)):

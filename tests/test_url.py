@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lokiredis import AsyncQueue, LokiRedisError, Queue
-from lokiredis.connect import connect, connect_async
+from lokiredis.connect import connect, connect_async, uses_tls
 
 from .servers import RedisServer
 
@@ -42,7 +42,44 @@ _WRONG = [
     "REDIS://:geheim@localhost",
     "localhost",
     "http://:geheim@localhost",
+    "redis+geheim://localhost",
 ]
+
+_NO_SERVICE = "name that the sentinels know the master by"
+_HOSTS = "wants host:port,host:port"
+_DATABASE = "database in a Redis URL is a number"
+_OWN = "sentinel_username, sentinel_password, sentinel_ssl"
+#: What is wrong with a URL of several hosts is told by name.
+_WRONG_FLEETS = {
+    "redis+sentinel://:geheim@localhost": _NO_SERVICE,
+    "redis+sentinel://:geheim@localhost/": _NO_SERVICE,
+    "redis+sentinel://:geheim@localhost//0": _NO_SERVICE,
+    "redis+sentinel://:geheim@localhost/a%20b": _NO_SERVICE,
+    "redis+sentinel://:geheim@localhost/main/geheim": _DATABASE,
+    "redis+sentinel://:geheim@localhost/main/1/2": _DATABASE,
+    "redis+sentinel://:geheim@a,,b/main": "host is missing",
+    "redis+sentinel:///main": "host is missing",
+    "redis+cluster://": "host is missing",
+    "redis+cluster://:geheim@a,": "host is missing",
+    "redis+sentinel://:geheim@a:0/main": "port",
+    "redis+sentinel://:geheim@a:65536/main": "port",
+    "redis+sentinel://:geheim@a:geheim/main": _HOSTS,
+    "redis+cluster://::1": _HOSTS,
+    "redis+sentinel://:gehe/im@a/main": _HOSTS,
+    "redis+cluster://:geheim@h%00": _HOSTS,
+    "redis+sentinel://:gehe#im@a/main": "taken apart",
+    "redis+cluster://:geheim@\udcff": "taken apart",
+    f"redis+cluster://a,:geheim@{'h' * 64}.example": "taken apart|wants host|no possible host",
+    f"redis+cluster://:geheim@a,{'h' * 64}.example": "no possible host",
+    "redis+sentinel://:geheim@a/main?sentinel_db=1": _OWN,
+    "redis+sentinel://:geheim@a/main?sentinel_ssl=geheim": "sentinel_ssl in the Redis URL is yes or no",
+    "redis+sentinel://:geheim@a/main?nonsense=geheim": "option",
+    "redis+sentinel://:geheim@a/main?socket_timeout=-1": "option",
+    "rediss+sentinel://:geheim@a/main?ssl_cert_reqs=geheim": "option",
+    "redis+cluster://:geheim@a/1": "no databases",
+    "redis+cluster://:geheim@a?db=1": "no databases",
+    "redis+cluster://a?sentinel_password=geheim": r"redis\+sentinel",
+}
 
 
 @both
@@ -53,6 +90,54 @@ def test_a_wrong_url_is_refused(url: str, made: Any) -> None:
         made.from_url(url)
     assert "geheim" not in str(refused.value)
     assert refused.value.__cause__ is None
+
+
+@both
+@pytest.mark.parametrize("url", _WRONG_FLEETS)
+def test_a_wrong_url_of_several_hosts_is_refused(url: str, made: Any) -> None:
+    """As above, and the line says which piece is wrong."""
+    test_a_wrong_url_is_refused(url, made)
+    with pytest.raises(LokiRedisError, match=_WRONG_FLEETS[url]):
+        made.from_url(url)
+
+
+_SENTINELS = "rediss+sentinel://ann:p%40ss@a,[::1]:1/main/3?socket_timeout=7&ssl_cert_reqs=none&sentinel_username=sue"
+
+
+@pytest.mark.parametrize("made", [connect, connect_async])
+def test_what_a_url_of_sentinels_says(made: Any) -> None:
+    """The login, the database and the options are the server's; the sentinels have a login of their own, and TLS."""
+    pool = made(_SENTINELS + "&sentinel_password=x%26y").connection_pool
+    said = {"username": "ann", "password": "p@ss", "db": 3, "socket_timeout": 7, "ssl_cert_reqs": "none"}
+    assert said.items() <= pool.connection_kwargs.items()
+    assert "host" not in pool.connection_kwargs
+    assert pool.service_name == "main"
+    asked = pool.sentinel_manager.to(("::1", 1))
+    assert uses_tls(made(_SENTINELS))
+    assert uses_tls(asked)
+    said = {"host": "::1", "port": 1, "username": "sue", "password": "x&y", "ssl_cert_reqs": "none"}
+    assert said.items() <= asked.connection_pool.connection_kwargs.items()
+    assert "db" not in asked.connection_pool.connection_kwargs
+
+
+def test_tls_to_sentinels_can_be_another_choice() -> None:
+    """sentinel_ssl: by default as the scheme says for the server."""
+    for scheme, option, tls in [("rediss", "no", False), ("redis", "yes", True), ("redis", "no", False)]:
+        made = connect(f"{scheme}+sentinel://a/main?sentinel_ssl={option}")
+        assert uses_tls(made) == (scheme == "rediss")
+        assert uses_tls(made.connection_pool.sentinel_manager.to(("a", 1))) == tls
+
+
+@pytest.mark.parametrize("made", [connect, connect_async])
+def test_what_a_url_of_a_cluster_says(made: Any) -> None:
+    """Every node has the same login and options; ports are 6379 unless said."""
+    pool = made("rediss+cluster://:secret@a,b:7000/?ssl_check_hostname=no", "loki:{q}:").connection_pool
+    asked = pool.sentinel_manager.to(("b", 7000)).connection_pool.connection_kwargs
+    for options in (pool.connection_kwargs, asked):
+        assert options["password"] == "secret"
+        assert options["ssl_check_hostname"] is False
+    address, _ = next(pool.sentinel_manager.directory.search())
+    assert address == ("a", 6379)
 
 
 @pytest.mark.parametrize("path", ["", "/", "/3", "/3/", "/%33", "?db=3", "/3?socket_timeout=60&client_name=me"])

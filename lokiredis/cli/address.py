@@ -10,13 +10,15 @@ from .text import safe
 _URL = re.compile(
     r"""\A (?P<scheme> [a-z][a-z0-9+.-]* ://)
         (?: (?P<user> [^/?#]*) @)?
-        (?P<place> (?: [^/?#@:\[\]]* | \[[0-9a-f:.]*\]) (?: :[0-9]*)?)
+        (?P<place> (?: [^/?#@:,\[\]]* | \[[0-9a-f:.]*\]) (?: :[0-9]*)?
+            (?: , (?: [^/?#@:,\[\]]* | \[[0-9a-f:.]*\]) (?: :[0-9]*)?)*)
         (?P<path> /[^?#]*)?
         (?: [?#][^@]*)? \Z""",
     re.VERBOSE | re.IGNORECASE | re.ASCII | re.DOTALL,
 )
 
 _SCHEMES = frozenset({"redis", "rediss", "unix", "memory"})
+_SEVERAL_HOSTS = frozenset({"redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"})
 
 
 def shown_url(url: str) -> str:
@@ -34,6 +36,8 @@ def shown_url(url: str) -> str:
 
 def is_redis_url(url: str) -> bool:
     """Whether redis-py would take it. Its complaint about a bad port may quote a piece of the password."""
+    if url.partition("://")[0] in _SEVERAL_HOSTS:
+        return True  # looked at when it is used
     try:
         parts = urlsplit(url)
         return parts.scheme in _SCHEMES and (parts.port is None or parts.port > 0)
@@ -54,9 +58,8 @@ def without_secrets(text: str, url: str | None) -> str:
 def _secrets(url: str) -> list[str]:
     before, at, _ = url.rpartition("@")
     found = [before.partition("://")[2].partition(":")[2]] if at else []
-    try:
-        found += parse_qs(urlsplit(url).query).get("password", [])
-    except ValueError:
-        pass
+    for name, values in parse_qs(url.partition("?")[2]).items():
+        if name.endswith("password"):  # sentinel_password and ssl_password too
+            found += values
     # A one-letter password would strike out letters all over the message, and hides nothing.
     return [form for secret in found for form in {secret, unquote(secret)} if len(form) > 3]

@@ -103,7 +103,9 @@ def _global_options(reaches: bool) -> list[click.Parameter]:
     options: list[click.Parameter] = [_global("--json", "Answer with one JSON document.", is_flag=True, default=None)]
     if reaches:
         options[:0] = [
-            _global("--url", "Redis, as redis://, rediss:// or unix://.", metavar="URL"),
+            _global(
+                "--url", "Redis, as redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://.", metavar="URL"
+            ),
             _global("--queue", "The queue, if not 'default'.", metavar="NAME"),
         ]
     return options

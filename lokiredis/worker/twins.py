@@ -11,6 +11,8 @@ _RETRY_FOR = 1.0
 
 def heartbeat_queue(queue: AsyncQueue | Queue) -> Queue:
     """A queue with connections of its own."""
+    if queue.url is not None:
+        return Queue.from_url(queue.url, queue.name, retry_for=_RETRY_FOR)
     client = (
         sync_twin(queue.redis) if isinstance(queue, AsyncQueue) else blocking_twin(queue.redis, 0, queue.keys.events)
     )

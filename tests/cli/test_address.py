@@ -24,6 +24,11 @@ from lokiredis.cli.address import shown_url, without_secrets
         ("redis://:hunt#er22@localhost", "redis://…"),
         ("redis://alice:12/34@localhost", "redis://…"),
         ("redis://localhost/0?password=hun@ter22", "redis://…"),
+        ("redis+sentinel://u:hunter22@a:1,[::1]:2,c/m/0?x=1", "redis+sentinel://u:***@a:1,[::1]:2,c/m/0"),
+        ("rediss+cluster://:hunter22@a,b:7000", "rediss+cluster://:***@a,b:7000"),
+        ("redis+cluster://:hunt,er22@a,b", "redis+cluster://:***@a,b"),
+        ("redis+cluster://:hunt/er22@a,b", "redis+cluster://…"),
+        ("redis+sentinel://a,b/m?sentinel_password=hunter22", "redis+sentinel://a,b/m"),
         ("localhost:6379", "…"),
         ("", "…"),
     ],
@@ -41,6 +46,7 @@ def test_a_url_is_shown_without_password_and_query(url: str, shown: str) -> None
         ("redis://:hunter22@h:1/0", "AUTH hunter22 failed"),
         ("redis://:hunter%2022@h:1/0", "AUTH hunter 22 failed"),
         ("unix:///x?password=hunter22", "AUTH hunter22 failed"),
+        ("redis+sentinel://a,[::1]/m?sentinel_password=hunter22", "AUTH hunter22 failed"),
     ],
 )
 def test_an_error_that_quotes_the_password_is_cleaned(url: str, error: str) -> None:

@@ -34,10 +34,10 @@ class _Async(AsyncQueue):
 class Caller:
     """A client whose calls run in a thread of its own. ``attempts`` counts what it sent, repeats included."""
 
-    def __init__(self, kind: str, url: str, retry_for: float) -> None:
+    def __init__(self, kind: str, url: str, retry_for: float, name: str) -> None:
         self._pool = ThreadPoolExecutor(1, "caller")
         self._loop = asyncio.new_event_loop() if kind == "async" else None
-        self.queue: Any = (_Async if self._loop else _Sync).from_url(url, NAME, retry_for=retry_for)
+        self.queue: Any = (_Async if self._loop else _Sync).from_url(url, name, retry_for=retry_for)
 
     @property
     def attempts(self) -> int:
@@ -68,9 +68,9 @@ class Caller:
 
 
 @contextmanager
-def caller(kind: str, url: str, *, retry_for: float = 30) -> Iterator[Caller]:
-    """A Caller on the queue ``NAME``, closed at the end."""
-    made = Caller(kind, url, retry_for)
+def caller(kind: str, url: str, *, retry_for: float = 30, name: str = NAME) -> Iterator[Caller]:
+    """A Caller on a queue, closed at the end."""
+    made = Caller(kind, url, retry_for, name)
     try:
         yield made
     finally:
