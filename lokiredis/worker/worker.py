@@ -36,6 +36,8 @@ _WAIT = 30.0
 #: How often leases and time limits are looked at, in seconds, at most.
 _TICK = 0.5
 _MOST_ENDINGS = 1000
+#: When it stops while Redis is away: how long it tries to tell what became of its tasks, in seconds.
+_LAST_WORDS = 5.0
 #: After a refused call, before the next: first, longest.
 _BACKOFF = 0.1, 5.0
 
@@ -131,6 +133,7 @@ class Worker:
         """Claim no more; give running work the grace, then hand the rest back. Called again: hand it back at once."""
         self._hurry = self._stopping
         self._stopping = True
+        self.queue.retry_for = min(self.queue.retry_for, _LAST_WORDS)
         self._wake.set()
 
     async def run(self) -> None:
@@ -160,13 +163,19 @@ class Worker:
     async def _pump(self) -> None:
         """Send endings as they come, and fill the free slots; the rest of the time wait for either."""
         ends: float | None = None
+        given_up = float("inf")
         pause = _BACKOFF[0]
         while True:
             self._wake.clear()
             if self._stopping:
                 if ends is None:
                     ends = await self._begin_to_stop()
+                    given_up = ends + _LAST_WORDS
                 if not self._jobs:
+                    return
+                # Nobody is there to take the last endings: the tasks come back with the end of their leases.
+                if self.away and not self.running and (self._hurry or time.monotonic() >= given_up):
+                    log.warning("Redis is away: %d endings were not told", len(self._endings))
                     return
                 if self._hurry or time.monotonic() >= ends:
                     for job in self.running:
@@ -322,14 +331,19 @@ class Worker:
         while True:
             try:
                 return ended(job.claim, await self._call(handler, context))
-            except Exception as e:
-                if job.stopped is not None or not is_rate_limit(e):
-                    ending = raised(job.claim, e)
-                    if job.stopped is None:
-                        log.warning("%s %s", job.claim.id, told(ending))
+            except (Exception, SystemExit) as e:  # sys.exit() in a handler is no reason to end the others
+                ending = raised(job.claim, e)
+                if job.stopped is not None:
                     return ending
-                if not await self._sit_out(job, e):
-                    return None
+                if not is_rate_limit(e):
+                    log.warning("%s %s", job.claim.id, told(ending))
+                    return ending
+                try:
+                    if not await self._sit_out(job, context, e):
+                        return None
+                except LokiRedisError as refused:
+                    log.warning("%s met a rate limit that the queue was not told of: %s", job.claim.id, refused)
+                    return ending
 
     def _call(self, handler: Handler, context: Context) -> Awaitable[Any]:
         # An object may be a handler, too: then its __call__ is what is looked at.
@@ -338,7 +352,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         return loop.run_in_executor(self._threads, handler, ThreadContext(context, loop))
 
-    async def _sit_out(self, job: Job, error: Exception) -> bool:
+    async def _sit_out(self, job: Job, context: Context, error: BaseException) -> bool:
         """Hold this agent for a rate limit; False when the task was handed back instead of waiting for it."""
         hold = await self.queue.rate_limited(job.claim, error)
         log.warning("%s met a rate limit: held for %.0f s", job.claim.id, hold.wait)
@@ -346,6 +360,8 @@ class Worker:
             return False
         job.moved_on(hold.wait)
         await asyncio.sleep(hold.wait)
+        # A command stores its checkpoint by itself: what it is to go on from stands in the queue alone.
+        context.saved = (await self.queue.get(job.claim.id)).checkpoint
         return True
 
     # What ends work before its time

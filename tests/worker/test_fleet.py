@@ -119,6 +119,25 @@ async def test_work_whose_lease_may_have_run_out_is_stopped(mortal: RedisServer,
         await asyncio.wait_for(run, 20)
 
 
+async def test_it_stops_while_redis_is_away(mortal: RedisServer, queue_name: str) -> None:
+    """What it could not tell comes back with the end of the lease; it does not wait for ever."""
+    async with AsyncQueue.from_url(mortal.url, queue_name, retry_for=0.5) as used:
+        worker = Worker(used, agent="me", lease=600, grace=0)
+
+        @worker.handler("a")
+        async def work(context: Context) -> dict[str, Any]:
+            await asyncio.sleep(600)
+            return REPORT
+
+        with mortal.client() as client:
+            Queue(client, queue_name).enqueue(type="a", id="x")
+        run = started(worker)
+        await until(lambda: worker.running)
+        await asyncio.to_thread(mortal.kill)
+        worker.stop()
+        await asyncio.wait_for(run, 30)
+
+
 async def test_one_rate_limit_slows_the_whole_fleet(queue: Queue, make_worker: Callable[..., Worker]) -> None:
     """With Retry-After: 3, nobody claims for 1.5 s and the limited agent not for 3; then all come back, uncharged."""
     claims: list[tuple[str, str, float, Any]] = []

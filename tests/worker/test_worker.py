@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -287,6 +288,43 @@ async def test_a_rate_limit_is_sat_out(queue: Queue, make_worker: Make) -> None:
     task = queue.get("x")
     assert task is not None
     assert (task.retries, len(task.attempts)) == (0, 1)
+
+
+async def test_a_rate_limit_after_a_checkpoint_by_another_way(queue: Queue, make_worker: Make) -> None:
+    """The handler goes on from what the queue has, whoever stored it."""
+    worker = make_worker()
+    saved: list[Any] = []
+
+    @worker.handler("a")
+    async def work(context: Context) -> dict[str, Any]:
+        saved.append(context.saved)
+        if len(saved) == 1:
+            queue.heartbeat(context.claim, checkpoint={"page": 7})
+            raise RuntimeError("429 Too Many Requests, Retry-After: 1")
+        return REPORT
+
+    queue.enqueue(type="a", id="x")
+    started(worker)
+    await until(_done(queue, 1))
+    assert saved == [None, {"page": 7}]
+
+
+async def test_sys_exit_in_a_handler(queue: Queue, make_worker: Make) -> None:
+    """It fails the attempt, and ends neither the worker nor the other tasks."""
+    worker = make_worker(concurrency=2)
+
+    @worker.handler("a")
+    def work(context: ThreadContext) -> dict[str, Any]:
+        if context.task.id == "x":
+            sys.exit("cannot go on")
+        return REPORT
+
+    queue.enqueue_many([{"type": "a", "id": id, "payload": {"id": id}} for id in ("x", "y")])
+    run = started(worker)
+    task = await until(lambda: (found := queue.get("x")) and found.last_error and found)
+    assert task.last_error == "SystemExit: cannot go on"
+    await until(_done(queue, 1))
+    assert not run.done()
 
 
 async def test_stopping_lets_work_end(queue: Queue, make_worker: Make) -> None:
