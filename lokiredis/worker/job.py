@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import enum
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..models import Claim
 
@@ -30,6 +32,8 @@ class Job:
     limit: float = field(init=False)
     work: asyncio.Task[None] | None = field(init=False, default=None)
     stopped: Stop | None = field(init=False, default=None)
+    #: Where a plain function runs.
+    thread: Future[Any] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.held_until = self.asked + self.claim.lease

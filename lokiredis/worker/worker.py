@@ -317,13 +317,26 @@ class Worker:
         if job.stopped is not None:
             ending = self._ending_of_stopped(job, ending)
         job.work = None
-        self._free += 1
-        self._dry = False
+        self._give_slot_back(job)
         if ending is None:
             self._forget(job)
         else:
             self._endings.append((job, ending))
             self._wake.set()
+
+    def _give_slot_back(self, job: Job) -> None:
+        """Not before its thread has ended: nobody can end a thread, and the next task would only wait behind it."""
+        if job.thread is not None and not job.thread.done():
+            log.warning("%s: its handler goes on in its thread, and keeps the slot", job.claim.id)
+            loop = asyncio.get_running_loop()
+            job.thread.add_done_callback(lambda _: loop.call_soon_threadsafe(self._slot_is_free))
+        else:
+            self._slot_is_free()
+
+    def _slot_is_free(self) -> None:
+        self._free += 1
+        self._dry = False
+        self._wake.set()
 
     async def _outcome(self, job: Job) -> Ending | None:
         handler = self._handlers[job.claim.task.type]
@@ -349,8 +362,9 @@ class Worker:
         # An object may be a handler, too: then its __call__ is what is looked at.
         if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
             return handler(context)  # type: ignore[no-any-return]
-        loop = asyncio.get_running_loop()
-        return loop.run_in_executor(self._threads, handler, ThreadContext(context, loop))
+        thread_context = ThreadContext(context, asyncio.get_running_loop())
+        context._job.thread = self._threads.submit(handler, thread_context)
+        return asyncio.wrap_future(context._job.thread)
 
     async def _sit_out(self, job: Job, context: Context, error: BaseException) -> bool:
         """Hold this agent for a rate limit; False when the task was handed back instead of waiting for it."""

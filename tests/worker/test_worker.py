@@ -309,6 +309,30 @@ async def test_a_rate_limit_after_a_checkpoint_by_another_way(queue: Queue, make
     assert saved == [None, {"page": 7}]
 
 
+async def test_a_thread_that_does_not_end_keeps_its_slot(queue: Queue, make_worker: Make) -> None:
+    """The next task is not claimed only to wait behind it: another worker could do that one."""
+    worker = make_worker(concurrency=1)
+    go_on = threading.Event()
+
+    @worker.handler("a")
+    def work(context: ThreadContext) -> dict[str, Any]:
+        if context.task.id == "x":
+            go_on.wait(60)
+        return REPORT
+
+    queue.enqueue_many([{"type": "a", "id": id, "payload": {"id": id}} for id in ("x", "y")])
+    started(worker)
+    await until(lambda: worker.running)
+    job = worker.running[0]
+    queue.cancel("x", "no more")
+    await until(lambda: job.stopped and not worker.running)
+    try:
+        assert _state(queue, "y") is State.PENDING
+    finally:
+        go_on.set()
+    await until(_done(queue, 1))
+
+
 async def test_sys_exit_in_a_handler(queue: Queue, make_worker: Make) -> None:
     """It fails the attempt, and ends neither the worker nor the other tasks."""
     worker = make_worker(concurrency=2)
