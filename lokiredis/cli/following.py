@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -84,7 +83,6 @@ def follow_events(
                 place.pass_by(event.cursor)
                 continue
             click.echo(document(event.to_json()) if session.json else line(event))
-            sys.stdout.flush()
             complaint = None if handle is None else handle(event)
             if complaint is not None:
                 about = f"{event.kind} {event.id or event.type or ''}".strip()

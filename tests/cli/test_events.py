@@ -89,6 +89,8 @@ def test_every_filter(cli: Cli, queue: Queue) -> None:
     assert kinds("--kind", "enqueued", "--kind", "claimed", "--id", "y") == [("enqueued", "y"), ("claimed", "y")]
     assert kinds("--type", "b", "--alerts") == [("dead", "y")]
     assert kinds("--id", "nobody") == []
+    # Nothing is looked at twice: the cursor is behind all of them, wanted or not.
+    assert cli.json("events", "--kind", "enqueued")["cursor"] == cli.json("events")["cursor"]
     assert "0 events" in cli("events", "--id", "nobody").out
 
 
