@@ -145,7 +145,7 @@ def test_who_may_only_read(server: RedisServer) -> None:
         assert _dumped(admin) == before
 
 
-def _writes_nothing(redis: Redis) -> None:
+def _writes_nothing(redis: Any) -> None:
     """Nor past the scripts of lokiredis: neither a command of its own nor a script of its own can write."""
     key = f"loki:{{{NAME}}}:index"
     with redis:
