@@ -47,6 +47,8 @@ def rules(role: Role, queue: str | None = None, *, version: tuple[int, ...] = (7
     allowed = [f"+{command}" for command in dict.fromkeys([*_EVERY, *calls, *own, *scripts])]
     # The reading scripts carry along how to write, and never do.
     last = ["-@write"] if role == "read-only" else []
+    if version < (7, 0):
+        last.append("+persist")  # with which scripts that read begin there
     prefix = "loki:{*}:" if queue is None else Keys(queue).prefix
     return ["resetkeys", "resetchannels", "-@all", f"~{prefix}*", f"&{prefix}signals", *allowed, *last]
 

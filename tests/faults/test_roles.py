@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from redis import Redis
-from redis.exceptions import NoPermissionError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from lokiredis import LokiRedisError, Queue
 from lokiredis.acl import ROLES, Role, commands_of, rules
@@ -141,7 +141,20 @@ def test_who_may_only_read(server: RedisServer) -> None:
         ):
             with pytest.raises(LokiRedisError, match=_NOT_ALLOWED):
                 change()
+        _writes_nothing(_redis(server, "read-only"))
         assert _dumped(admin) == before
+
+
+def _writes_nothing(redis: Any) -> None:
+    """Nor past the scripts of lokiredis: neither a command of its own nor a script of its own can write."""
+    key = f"loki:{{{NAME}}}:index"
+    with redis:
+        for words in (("ZADD", key, 1, "x"), ("ZREM", key, "a"), ("DEL", key), ("SET", key, "x")):
+            with pytest.raises(NoPermissionError):
+                redis.execute_command(*words)
+        own = redis.script_load("return redis.call('ZREM', KEYS[1], 'a')")
+        with pytest.raises(ResponseError, match="can't run this command"):
+            redis.evalsha(own, 1, key)
 
 
 @pytest.mark.parametrize("role", ROLES)
