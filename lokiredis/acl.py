@@ -21,11 +21,13 @@ _CALL = re.compile(r"\bredis\.p?call\b(?:\(\s*(?:'(\w+)'|(\w+)))?")
 #: What a client sends by itself: to look at the server, to call a script, to name its connection, to find its node.
 _EVERY = "ping info select evalsha script|load cluster|slots client|setname".split()
 _LISTEN = ["subscribe", "unsubscribe"]
+#: The event stream, and its end.
+_FOLLOW = ["time", "xrange", "xread", "xrevrange"]
 _OF_ROLE: dict[Role, list[str]] = {
     "producer": [],
     "agent": ["bzpopmin", *_LISTEN],
-    "operator": _LISTEN,
-    "read-only": _LISTEN,
+    "operator": [*_LISTEN, *_FOLLOW],
+    "read-only": [*_LISTEN, *_FOLLOW],
 }
 #: A library is everybody's: who may load one could put words of their own into the mouth of every other user.
 _LIBRARIES = "function|load function|list function|delete".split()
@@ -41,7 +43,7 @@ def rules(role: Role, queue: str | None = None, *, version: tuple[int, ...] = (7
     if version >= (7, 2):
         calls.append("client|setinfo")
     if role == "operator":
-        own += ["time", *(_LIBRARIES if version >= (7, 0) else [])]
+        own += _LIBRARIES if version >= (7, 0) else []
     names = READING if role == "read-only" else NAMES
     scripts = sorted({command for name in names for command in commands_of(load(name))})
     allowed = [f"+{command}" for command in dict.fromkeys([*_EVERY, *calls, *own, *scripts])]

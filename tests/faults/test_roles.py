@@ -127,6 +127,9 @@ def test_who_may_only_read(server: RedisServer) -> None:
         assert reader.counts()["in-progress"] == 1
         assert reader.breakers() is not None
         assert reader.settings().keep_count
+        assert reader.agents()
+        assert [event.kind for event in reader.events()] == ["enqueued", "claimed"]
+        assert not list(reader.events(follow=True, timeout=0.05))
         assert not list(reader.listen(timeout=0.05))
         assert _refusals(admin) <= {"function|load"}
         for change in (
