@@ -142,10 +142,11 @@ class Reading:
         end = Cursor.behind(replies.entry_id(row), len(found))
         if end.entry == self._at.entry:
             found = found[self._at.line :]
-        if self._oldest is not None and from_epoch(end.ms) >= self._oldest:
-            self._oldest = None
         if self._oldest is not None:
+            # By their own time: an entry may get its id a millisecond later. From the first one on all are wanted, also
+            # when the server's clock goes back.
             found = [event for event in found if event.at >= self._oldest]
+            self._oldest = None if found else self._oldest
         self._at, self._sure = end, True
         return found
 
