@@ -30,7 +30,6 @@ task[ENDED] = now
 keep(id, task, 'R', body)
 lower(id, task, 'I')
 transition(id, task, 'completed', now)
-add(tally, 'total:completed', 1)
 if redis.call('EXISTS', prefix .. 'dependents:' .. id) == 1 then
   local job = 'release ' .. id
   -- @include lib/to_do.lua

@@ -64,22 +64,16 @@ def _words(task: NewTask, index: int | None, names: Names = as_given) -> list[An
     except InvalidTask as e:
         e.index, e.id = index, task.id
         raise
-    sent = names(task)
-    return [
-        task.id,
+    form = (
         task.type,
-        task.priority,
-        to_ms(task.timeout),
-        task.max_retries,
-        to_ms(task.backoff_seconds),
-        "" if task.available_at is None else max(at_ms(task.available_at), 0),
-        "" if task.delay is None else to_ms(task.delay),
-        digest(key_of(task)),
-        payload,
-        stored,
-        len(sent),
-        *sent,
-    ]
+        str(task.priority),
+        str(to_ms(task.timeout)),
+        str(task.max_retries),
+        str(to_ms(task.backoff_seconds)),
+        "" if task.available_at is None else str(max(at_ms(task.available_at), 0)),
+        "" if task.delay is None else str(to_ms(task.delay)),
+    )
+    return [task.id, " ".join(form), digest(key_of(task)), payload, stored, " ".join(names(task))]
 
 
 def enqueue_batch(
