@@ -2,7 +2,7 @@
 --
 -- KEYS    the queue's fixed keys that most calls use (lua/README.md)
 -- ARGV    prefix, id, token, report (the keys of the decision report between newlines, '' for none), result (JSON)
--- RETURN  {state, retries, availableAt (ms or '')}
+-- RETURN  the outcome: state, retries, availableAt (ms or '') between blanks
 -- ERRORS  TaskNotFound, StaleClaim, DecisionReportMissing, InvalidTask
 local queue, tasks, completed, cancelled, tombstones, todo, tally, breakers, results, events =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]

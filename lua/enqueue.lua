@@ -4,7 +4,7 @@
 -- ARGV    prefix, request, mode ('check' stores nothing, else ''), then six words per task: id, form, digest of the idempotency
 --         key or '', bytes of the payload, document, dependencies between blanks. A form is seven words between blanks: type,
 --         priority, timeout (ms), maxRetries, backoff (ms), availableAt (ms or ''), delay (ms or '')
--- RETURN  per task {id, 1 when it was created, state}
+-- RETURN  {index, id, 1 when it was created, state} for each task that was not simply created and is pending
 -- ERRORS  InvalidTask, TaskExists, UnknownDependency, DependencyCycle: each names the index in the batch
 local queue, tasks, documents, index, unique, tombstones, types, events =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
@@ -129,13 +129,15 @@ end
 local reply = {}
 for i = 1, count do
   local entry = batch[i]
-  local id = entry.same or entry.id
-  -- What this request created was pending then, also when this is a repeated call and the task has gone on since.
-  local state_now, task = 'pending', known[id]
+  local task = known[entry.same or entry.id]
+  local created, state_now = not entry.same or entry.created, 'pending'
   if task then
     whole(task)
+    -- What this request created was pending then, also when this is a repeated call and the task has gone on since.
     if request == '' or task[NONCE] ~= request then state_now = public(task) end
   end
-  reply[i] = {id, (entry.created or not entry.same) and 1 or 0, state_now}
+  if not created or state_now ~= 'pending' then
+    reply[#reply + 1] = {entry.at, entry.same or entry.id, created and 1 or 0, state_now}
+  end
 end
 return reply

@@ -4,7 +4,7 @@
 -- ARGV    prefix, agent, host, request, limit (0: none), lease (ms or ''), the types between blanks, then six words per ending:
 --         complete, id, token, report, result, '' · fail, id, token, error, 'retry' or 'final', spread ·
 --         release, id, token, delay (ms), reason, ''
--- RETURN  {outcomes, claims}: an outcome is {state, retries, availableAt} or {'error', code, data}; claims as of claim
+-- RETURN  {outcomes, claims}: an outcome is as of complete, or {code, data}; claims as of claim
 -- ERRORS  InvalidTask
 local queue, tasks, documents, completed, cancelled, tombstones, todo, alarms, tally, paused, breakers, results, events =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13]
@@ -40,9 +40,13 @@ if #ids > 1000 then return refuse(refusal('InvalidTask', 'one call takes at most
 if #ids > 0 then
   load(ids)
   fetch('A', ids)
-  local keys = {}
-  for i, id in ipairs(ids) do keys[i] = prefix .. 'dependents:' .. id end
-  any_dependents = redis.call('EXISTS', unpack(keys)) > 0
+  -- Where no task waits for any other, none has dependents.
+  any_dependents = redis.call('HLEN', waiting) > 0
+  if any_dependents then
+    local keys = {}
+    for i, id in ipairs(ids) do keys[i] = prefix .. 'dependents:' .. id end
+    any_dependents = redis.call('EXISTS', unpack(keys)) > 0
+  end
 end
 do
   local keys, asked = {todo, paused, breakers, prefix .. 'hold:' .. agent}, {}
@@ -57,7 +61,7 @@ do
 end
 for at = 8, #ARGV, 6 do
   local outcome, wrong, by = ENDINGS[ARGV[at]](ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5])
-  outcomes[#outcomes + 1] = outcome or {'error', wrong[1], wrong[2]}
+  outcomes[#outcomes + 1] = outcome or wrong
   if by then
     finished = finished + 1
     completers[by] = true

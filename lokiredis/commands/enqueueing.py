@@ -81,7 +81,15 @@ def enqueue_batch(
 ) -> Command[list[Enqueued]]:
     """One atomic batch, at most 1,000 tasks. ``check`` stores nothing: it only raises what storing would."""
     words = [word for i, task in enumerate(tasks) for word in _words(task, i, names)]
-    return build("enqueue", keys, replies.enqueued, words, request=request, mode="check" if check else "")
+    ids = [task.id for task in tasks]
+    return build(
+        "enqueue",
+        keys,
+        lambda reply: replies.enqueued(reply, ids),
+        words,
+        request=request,
+        mode="check" if check else "",
+    )
 
 
 def enqueue(keys: Keys, /, *, request: str | None = None, **fields: Any) -> Command[Enqueued]:
@@ -90,7 +98,12 @@ def enqueue(keys: Keys, /, *, request: str | None = None, **fields: Any) -> Comm
     Returns Enqueued(id, created, state): when an equal task is waiting, running or done, that one with
     ``created=False`` (design rule 12). Raises InvalidTask, TaskExists, UnknownDependency, DependencyCycle, QueueFull.
     """
-    words = _words(NewTask(**fields), None)
+    task = NewTask(**fields)
     return build(
-        "enqueue", keys, lambda reply: replies.enqueued(reply)[0], words, request=scoped_request(request), mode=""
+        "enqueue",
+        keys,
+        lambda reply: replies.enqueued(reply, [task.id])[0],
+        _words(task, None),
+        request=scoped_request(request),
+        mode="",
     )

@@ -19,7 +19,7 @@ local function records(ids, deadlines)
   local found = {}
   for i, id in ipairs(ids) do
     if known[id] then
-      local text = not changed[id] and written[id] or table.concat(known[id], ' ')
+      local text = not changed[id] and written[id] or text_of_task(known[id])
       local row = {id, text, texts[i], deadlines[id] or false, false, false}
       if columns then
         for place, entry_of in ipairs(columns) do row[6 + place] = entry_of[id] or false end

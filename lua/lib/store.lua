@@ -102,7 +102,7 @@ end
 -- write_tasks(): put the small fields of what has changed among what is to be written.
 local function write_tasks()
   for id, task in pairs(changed) do
-    local text = table.concat(task, ' ')
+    local text = text_of_task(task)
     written[id] = text
     hset(tasks, id, text)
   end

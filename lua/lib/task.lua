@@ -22,6 +22,14 @@ local known = {}
 -- faster than %.0f.
 local stamp = string.format('%d', now)
 
+-- text_of_task(task): as it is stored. To name the words takes a third of what table.concat does.
+local function text_of_task(task)
+  if task[NONCE] then return table.concat(task, ' ') end
+  return task[STATE] .. ' ' .. task[TYPE] .. ' ' .. task[TIMEOUT] .. ' ' .. task[TOKEN] .. ' ' .. task[AGENT] .. ' ' .. task[HOST] .. ' '
+    .. task[CLAIMED] .. ' ' .. task[LEASE] .. ' ' .. task[LIMIT] .. ' ' .. task[ENDED] .. ' ' .. task[HANDBACKS] .. ' '
+    .. task[FLAGS] .. ' ' .. task[BYTES] .. ' ' .. task[RETRIES] .. ' ' .. task[REST]
+end
+
 -- load(ids): read the tasks that this script has not read yet, in one call.
 local function load(ids)
   local missing, count = {}, 0
