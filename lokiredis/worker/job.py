@@ -31,6 +31,8 @@ class Job:
     held_until: float = field(init=False)
     limit: float = field(init=False)
     work: asyncio.Task[None] | None = field(init=False, default=None)
+    #: Whether the work has come to its first step.
+    begun: bool = field(init=False, default=False)
     stopped: Stop | None = field(init=False, default=None)
     #: Where a plain function runs.
     thread: Future[Any] | None = field(init=False, default=None)
