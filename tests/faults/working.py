@@ -1,4 +1,4 @@
-"""A Python worker as a process: ``python -m tests.faults.working URL QUEUE AGENT LEDGER`` until SIGTERM.
+"""A Python worker as a process: ``python -m tests.faults.working URL QUEUE AGENT LEDGER LEASE`` until SIGTERM.
 
 Its handlers, an async and a plain one, write the effect of each task into the ledger, with the claim's token. It may be
 killed at any moment.
@@ -18,18 +18,17 @@ from lokiredis.worker import Context, ThreadContext, Worker
 from .ledger import Ledger
 
 TYPES = ("build", "review")
-LEASE = 3.0
 _CONCURRENCY = 4
 #: On both sides of the effect: a kill hits workers that have written theirs, and workers that have not.
 _LONGEST_WORK = 0.05
 _REPORT: dict[str, object] = {"decisionReport": {"why": "a test"}}
 
 
-async def main(url: str, queue_name: str, agent: str, path: str) -> None:
+async def main(url: str, queue_name: str, agent: str, path: str, lease: str) -> None:
     """Work until told to stop."""
     ledger = Ledger(path)
     async with AsyncQueue.from_url(url, queue_name) as queue:
-        worker = Worker(queue, agent=agent, concurrency=_CONCURRENCY, lease=LEASE, grace=20)
+        worker = Worker(queue, agent=agent, concurrency=_CONCURRENCY, lease=float(lease), grace=20)
 
         def effect(context: Context | ThreadContext) -> None:
             if not ledger.write(context.id, context.token):
