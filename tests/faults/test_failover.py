@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 
 from lokiredis import AsyncQueue, Queue, StaleClaim, TaskNotFound
-from lokiredis.worker import Context, Worker
+from lokiredis.worker import ThreadContext, Worker
 
 from ..fleets import Cluster, SentinelFleet
 from ..invariants import check
@@ -30,10 +29,12 @@ _ROOT = Path(__file__).parents[2]
 _REPORT: dict[str, Any] = {"decisionReport": {"why": "a test"}}
 #: Longer than any failover here: a claim ends by its work, not by its lease.
 _LEASE = 60.0
+#: What both kinds of worker do for a task: say that they are at it, and go on when they may.
 _COMMAND = """
-import os, sys, time
-open(os.path.join(sys.argv[1], os.environ["LOKIREDIS_TASK_ID"]), "w").close()
-while os.environ["LOKIREDIS_TASK_ID"].startswith("long") and not os.path.exists(os.path.join(sys.argv[1], "go on")):
+import os, pathlib, sys, time
+at, id = pathlib.Path(sys.argv[1]), os.environ["LOKIREDIS_TASK_ID"]
+(at / id).touch()
+while not (at / f"{id[:-2]} may end").exists():
     time.sleep(0.01)
 print('{"decisionReport": {"why": "a test"}}')
 """
@@ -41,19 +42,16 @@ print('{"decisionReport": {"why": "a test"}}')
 
 @dataclass(frozen=True)
 class _Pair:
-    """A worker of each kind on one queue: Python's has the type a, the command's b. Work on "long…" waits for them."""
+    """A worker of each kind on one queue: Python's has the type a, the command's b."""
 
     command: subprocess.Popen[str]
     folder: Path
-    begun: set[str]
-    may_end: threading.Event
 
     def works_on(self, *ids: str) -> bool:
-        return all(id in self.begun or (self.folder / id).exists() for id in ids)
+        return all((self.folder / id).exists() for id in ids)
 
-    def let_go_on(self) -> None:
-        (self.folder / "go on").touch()
-        self.may_end.set()
+    def may_end(self, word: str) -> None:
+        _gate(self.folder, word).touch()
 
     def stop(self) -> str:
         """Both carry on until here; returns what the command's worker has said."""
@@ -66,7 +64,7 @@ class _Pair:
 
 @contextmanager
 def _command(url: str, name: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
-    words = [sys.executable, "-m", "lokiredis", "worker", "--agent", "command", "--type", "b", "--concurrency", "2"]
+    words = [sys.executable, "-m", "lokiredis", "worker", "--agent", "command", "--type", "b", "--concurrency", "3"]
     words += ["--lease", f"{_LEASE:g}s", "--logs", str(folder / "logs"), "--", sys.executable, "-c", _COMMAND]
     environment = {**os.environ, "LOKIREDIS_URL": url, "LOKIREDIS_QUEUE": name}
     process = subprocess.Popen([*words, str(folder)], cwd=_ROOT, env=environment, stderr=subprocess.PIPE, text=True)
@@ -78,20 +76,19 @@ def _command(url: str, name: str, folder: Path) -> Iterator[subprocess.Popen[str
 
 
 @contextmanager
-def _python(url: str, name: str, begun: set[str], may_end: threading.Event) -> Iterator[None]:
+def _python(url: str, name: str, folder: Path) -> Iterator[None]:
     """A worker in a thread of its own; that it ended with an error is raised at the end."""
     stop: list[Callable[[], object]] = []
 
     async def run() -> None:
         # Shorter than a failover: the worker meets the outage, not only its calls.
         async with AsyncQueue.from_url(url, name, retry_for=0.3) as queue:
-            worker = Worker(queue, agent="python", concurrency=2, lease=_LEASE, grace=0)
+            worker = Worker(queue, agent="python", concurrency=3, lease=_LEASE, grace=0)
 
             @worker.handler("a")
-            async def work(context: Context) -> dict[str, Any]:
-                begun.add(context.id)
-                if context.id.startswith("long"):
-                    await asyncio.to_thread(may_end.wait)
+            def work(context: ThreadContext) -> dict[str, Any]:
+                (folder / context.id).touch()
+                wait_until(lambda: _gate(folder, context.id[:-2]).exists() or context.cancelled, 120)
                 return _REPORT
 
             loop = asyncio.get_running_loop()
@@ -104,19 +101,20 @@ def _python(url: str, name: str, begun: set[str], may_end: threading.Event) -> I
             yield
             assert not ran.done(), "the worker ended by itself"
         finally:
-            may_end.set()
-            for call in stop:
-                call()
+            if stop and not ran.done():
+                stop[0]()
             ran.result(timeout=60)
 
 
 @contextmanager
 def _pair(url: str, name: str, folder: Path) -> Iterator[_Pair]:
     folder.mkdir()
-    begun: set[str] = set()
-    may_end = threading.Event()
-    with _python(url, name, begun, may_end), _command(url, name, folder) as command:
-        yield _Pair(command, folder, begun, may_end)
+    with _python(url, name, folder), _command(url, name, folder) as command:
+        yield _Pair(command, folder)
+
+
+def _gate(folder: Path, word: str) -> Path:
+    return folder / f"{word} may end"
 
 
 def _add(planner: Queue, word: str) -> tuple[str, str]:
@@ -131,8 +129,9 @@ def _outcomes(planner: Queue, ids: tuple[str, ...]) -> list[list[str]]:
 
 
 def _end_well(planner: Queue, pair: _Pair, ids: tuple[str, ...]) -> str:
-    """What ran may end now: each of these tasks has had one claim, and is completed. Returns what the worker said."""
-    pair.let_go_on()
+    """What runs may end now: each of these tasks has had one claim, and is completed. Returns what the worker said."""
+    for word in ("long", "after"):
+        pair.may_end(word)
     wait_until(lambda: planner.counts()["completed"] == len(ids), 60, "completed tasks")
     said = pair.stop()
     assert _outcomes(planner, ids) == [["completed"]] * len(ids)
@@ -140,19 +139,20 @@ def _end_well(planner: Queue, pair: _Pair, ids: tuple[str, ...]) -> str:
 
 
 def test_workers_over_a_failover_of_sentinels(program7: Path, tmp_path: Path) -> None:
-    """The master is killed while they work and wait: they claim from the next one, and what ran ends well."""
+    """The master is killed while they work and wait: work that ends then or later is told, and more is claimed."""
     with (
         SentinelFleet(program7) as fleet,
         Queue.from_url(fleet.url, "q", retry_for=60) as planner,
         _pair(fleet.url, "q", tmp_path / "q") as pair,
     ):
-        long = _add(planner, "long")
-        wait_until(lambda: pair.works_on(*long), 30, "work")
+        running = _add(planner, "long") + _add(planner, "short")
+        wait_until(lambda: pair.works_on(*running), 30, "work")
         fleet.replicate()
         fleet.servers[0].kill()
+        pair.may_end("short")
         after = _add(planner, "after")
         wait_until(lambda: pair.works_on(*after), 60, "work on what came after the failover")
-        said = _end_well(planner, pair, (*long, *after))
+        said = _end_well(planner, pair, running + after)
         assert said.count("going on as soon as it is back") <= 1
         with fleet.client(1) as promoted:
             check(promoted, "q")
@@ -164,18 +164,20 @@ def test_workers_over_a_failover_in_a_cluster(program7: Path, tmp_path: Path) ->
         names = cluster.name_on(0), cluster.name_on(1)
         planners = [all_of.enter_context(Queue.from_url(cluster.url, name, retry_for=60)) for name in names]
         pairs = [all_of.enter_context(_pair(cluster.url, name, tmp_path / name)) for name in names]
-        both = list(zip(planners, pairs, strict=True))
-        long = [_add(planner, "long") for planner in planners]
-        wait_until(lambda: all(pair.works_on(*long[0]) for pair in pairs), 30, "work")
+        for planner in planners:
+            running = _add(planner, "long") + _add(planner, "short")
+        wait_until(lambda: all(pair.works_on(*running) for pair in pairs), 30, "work")
         with cluster.nodes[0].client() as plain:
             # Only behind a write of one's own does WAIT tell anything.
             plain.set(f"marker:{{{names[0]}}}", 1)
             assert plain.wait(1, 10_000) == 1
         cluster.nodes[0].kill()
-        after = [_add(planner, "after") for planner in planners]
-        wait_until(lambda: all(pair.works_on(*after[0]) for pair in pairs), 60, "work on what came after the failover")
-        for planner, pair in both:
-            _end_well(planner, pair, (*long[0], *after[0]))
+        for planner, pair in zip(planners, pairs, strict=True):
+            pair.may_end("short")
+            after = _add(planner, "after")
+        wait_until(lambda: all(pair.works_on(*after) for pair in pairs), 60, "work on what came after the failover")
+        for planner, pair in zip(planners, pairs, strict=True):
+            _end_well(planner, pair, running + after)
         with cluster.nodes[3].client() as promoted:
             check(promoted, names[0])
 
