@@ -17,7 +17,7 @@ class Stop(enum.Enum):
 
     CANCELLED = "the task was cancelled"
     LOST = "the claim was lost"
-    OVERDUE = "the lease may have run out while Redis was away"
+    OVERDUE = "the lease may have run out: Redis was away, or this worker stood still"
     TIMEOUT = "the attempt took longer than the task's timeout"
     SHUTDOWN = "the worker is shutting down"
 
