@@ -310,8 +310,10 @@ class Worker:
     async def _work(self, job: Job) -> None:
         """Run the handler to its end, and leave the ending for the pump."""
         ending: Ending | None = None
+        job.begun = True
         try:
-            ending = await self._outcome(job)
+            if job.stopped is None:
+                ending = await self._outcome(job)
         except asyncio.CancelledError:
             pass
         if job.stopped is not None:
@@ -390,7 +392,9 @@ class Worker:
             return
         job.stopped = why
         log.warning("%s is stopped: %s", job.claim.id, why.value)
-        job.work.cancel()
+        # Cancelled before its first step it would never run, and never give back its slot.
+        if job.begun:
+            job.work.cancel()
 
     def _ending_of_stopped(self, job: Job, ending: Ending | None) -> Ending | None:
         if job.stopped in (Stop.CANCELLED, Stop.LOST):
