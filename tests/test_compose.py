@@ -178,14 +178,14 @@ def _result(queue: Queue, id: str) -> Any:
 
 def test_the_workers_work(services: Any, redis_port: int, tmp_path: Path) -> None:
     """Each does a task of its type with the command of docs/fleet.md, is healthy meanwhile, and ends when told to."""
-    agents, tasks = tmp_path / "agents", _workers(services)
+    agents, workers = tmp_path / "agents", _workers(services)
     agents.mkdir()
     [example] = re.findall(r"^```python\n(#!.*?)^```$", (ROOT / "docs" / "fleet.md").read_text(), re.M | re.S)
-    for name in tasks:
+    for name in workers:
         (agents / name).write_text(example)
         (agents / name).chmod(0o755)
     with Queue.from_url(f"redis://:{PASSWORD}@127.0.0.1:{redis_port}/0") as queue:
-        for name, service in tasks.items():
+        for name, service in workers.items():
             healthy = tmp_path / f"healthy-{name}"
             words = [
                 word.replace("/tmp/healthy", str(healthy)).replace("/agents/", f"{agents}/")
