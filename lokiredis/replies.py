@@ -348,6 +348,7 @@ class Part:
     #: Where the next call goes on; ``since`` is None when changes may be lost: begin anew.
     since: str | None
     after: str
+    last: str
     #: Whether there are more changes.
     more: bool
     #: With the time from which on an open one lets a probe through. Only when nothing more is to come.
@@ -364,12 +365,13 @@ class Part:
 def part(reply: Any) -> Part:
     """A part of a snapshot."""
     if not reply[1]:
-        return Part(int(reply[0]), None, "0", False, {}, 0, 0, False, [], [], [])
-    now, since, more, after, breakers, totals, gone, left, *rows = reply
+        return Part(int(reply[0]), None, "0", "", False, {}, 0, 0, False, [], [], [])
+    now, since, more, after, last, breakers, totals, gone, left, *rows = reply
     return Part(
         now=int(now),
         since=text(since),
         after=text(after),
+        last=text(last),
         more=bool(int(more)),
         breakers={
             text(breakers[i]): (_breaker(text(breakers[i + 1])), _time(text(breakers[i + 2])))
