@@ -43,6 +43,9 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "resume": ("gates:resume", "Lift a pause, or the hold of one agent."),
         "slowdown": ("gates:slowdown", "Let the whole fleet wait for a while."),
     },
+    "Files": {
+        "snapshot": ("snapshot:snapshot", "Write the documented files of a .loki folder."),
+    },
     "Set up": {
         "demo": ("demo:demo", "Watch a fleet of agents work through a real plan."),
         "server": ("server:server", "Start, stop and see the embedded Redis of this folder."),

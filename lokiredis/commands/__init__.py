@@ -17,7 +17,7 @@ from .operating import (
     slowdown,
     trip_breaker,
 )
-from .reading import agents, breakers, counts, get, list_, settings, stats
+from .reading import agents, breakers, counts, get, list_, settings, snapshot, stats
 
 __all__ = [
     "ClaimLike",
@@ -55,6 +55,7 @@ __all__ = [
     "retry_dead",
     "settings",
     "slowdown",
+    "snapshot",
     "stats",
     "trip_breaker",
 ]
