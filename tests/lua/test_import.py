@@ -14,7 +14,8 @@ from .moves import REPORT, add, bury, done, every, let_pass, places, raw, stored
 
 FIELDS = (
     "id type priority timeout max_retries base state retries backoff created available ended token agent host claimed "
-    "lease deadline sequence digest document error result incomplete checkpoint progress attempts reason escalation"
+    "lease deadline sequence digest document error result incomplete checkpoint progress attempts reason "
+    "escalation empty"
 ).split()
 PLAIN: dict[str, Any] = {
     "type": "a",
@@ -33,9 +34,10 @@ def _words(id: str, dependencies: list[str] | None = None, **fields: Any) -> lis
     return [*(row.get(field, "") for field in FIELDS), len(names), *names]
 
 
-def _import(queue: ClockedQueue, *tasks: list[Any], lenient: bool = False) -> Any:
-    reply = raw(queue, "import", "lenient" if lenient else "", *(word for task in tasks for word in task))
-    return [(row[0].decode(), row[1], row[2].decode()) for row in reply]
+def _import(queue: ClockedQueue, *tasks: list[Any], request: str = "", check: bool = False, before: Any = "") -> Any:
+    mode = "check" if check else ""
+    reply = raw(queue, "import", request, mode, before, *(word for task in tasks for word in task))
+    return [(row[0].decode(), row[1], row[2].decode()) for row in reply[2:]]
 
 
 def _one_of_each() -> list[list[Any]]:
@@ -161,7 +163,7 @@ def test_dependencies(clocked: ClockedQueue) -> None:
     refused(UnknownDependency, 1, _words("p"), _words("x", ["nobody"]))
     refused(DependencyCycle, 0, _words("p", ["q"]), _words("q", ["p"]))
     refused(DependencyCycle, 0, _words("p", ["p"]))
-    _import(clocked, _words("old", ["nobody"]), lenient=True)
+    _import(clocked, _words("old", ["?nobody"]))
     assert (clocked.get("old").place, clocked.get("old").dependencies) == ("ready", ("nobody",))
     _import(clocked, _words("late", ["early", "over"]), _words("early"), _words("over", state="completed"))
     assert clocked.get("late").waiting_on == {"early"}
