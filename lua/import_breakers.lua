@@ -55,7 +55,7 @@ for i, row in ipairs(rows) do
   end
 end
 local reply = table.concat(stored)
-if mode == 'check' or reply == '' then return reply end
+if mode == 'check' or not string.find(reply, '1', 1, true) then return reply end
 remember(request, reply)
 -- @include lib/conclude.lua
 return reply

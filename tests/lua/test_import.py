@@ -366,7 +366,14 @@ def test_a_lease_that_a_hold_moved(clocked: ClockedQueue) -> None:
     _import(
         clocked,
         _words(
-            "x", state="in-progress", token=5, agent="me", claimed=START, timeout=1000, lease=1000, deadline=START + 5000
+            "x",
+            state="in-progress",
+            token=5,
+            agent="me",
+            claimed=START,
+            timeout=1000,
+            lease=1000,
+            deadline=START + 5000,
         ),
     )
     let_pass(clocked, 4)
