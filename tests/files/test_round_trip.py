@@ -57,12 +57,12 @@ class _Player:
 
     def plan(self, plan: list[tuple[dict[str, Any], list[int]]]) -> None:
         made: list[str] = []
-        for number, (given, depends) in enumerate(plan):
-            fields = dict(given)
+        for number, (task, depends) in enumerate(plan):
+            fields = dict(task)
             extra = fields.pop("fields", {})
             names = [made[i % len(made)] for i in depends] if made else []
-            task = {**extra, **fields, "id": f"t-{number}", "dependencies": names}
-            made.append(self.queue.enqueue_many([task])[0].id)
+            whole = {**extra, **fields, "id": f"t-{number}", "dependencies": names}
+            made.append(self.queue.enqueue_many([whole])[0].id)
 
     def play(self, move: str, number: int, value: Any) -> None:
         tasks = every(self.queue)
