@@ -71,11 +71,10 @@ class Plan:
                 self._take(number, source, raw)
         except Broken as e:
             raise InvalidTask(str(e), file=source.name, line=_line_of(source, e.offset)) from None
-        if raw is None:
-            empty = source.path.stat().st_size == 0
-            if empty and len(self.sources) == 1:
+        if raw is None and source.path.stat().st_size == 0:
+            if len(self.sources) == 1:
                 raise InvalidTask("the file is empty", file=source.name)
-            self.report.note(source.name, None, None, "the file is empty" if empty else "no tasks in it")
+            self.report.note(source.name, None, None, "the file is empty")
         if self.marked and self.ends is None:
             raise InvalidTask("cut off: the last line of the export is missing", file=source.name)
 
