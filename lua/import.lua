@@ -63,7 +63,7 @@ if mode == 'check' then
 end
 look_behind(before)
 for _, entry in ipairs(fresh) do restore(entry) end
-for _, entry in ipairs(fresh) do wait_on(entry, known[entry.id]) end
+for _, entry in ipairs(fresh) do wait_on(entry, known[entry.id][SEQUENCE]) end
 -- @include lib/conclude.lua
 
 local reply = {state.sequence or '0', stamp}

@@ -28,7 +28,7 @@ local function read_entry(at, number)
 end
 
 local function check_restored(entry)
-  local refused = check_shape(entry)
+  local refused = check_own(entry) or check_form(entry, entry) or check_names(entry)
   if refused then return refused end
   if #entry.all > MOST_DEPENDENCIES then return invalid(entry, 'dependencies', 'at most 1,000') end
   for _, name in ipairs(entry.all) do
