@@ -18,7 +18,7 @@ from ..models import State, Stats, iso
 from ..replies import BreakerWords, Record
 from ..steps import Steps
 from .aside import FORMAT, MARK, breaker_json, read_object, settings_of
-from .folder import ASIDE, ORCHESTRATOR, STATES, queue_file
+from .sources import ASIDE, ORCHESTRATOR, STATES, queue_file
 
 _PAGE = 1000
 

@@ -14,12 +14,12 @@ from ..errors import DependencyCycle, InvalidTask, LokiRedisError, UnknownDepend
 from ..keys import Keys
 from ..models import State, at_ms
 from ..steps import MOST_BYTES, MOST_DEPENDENCIES, MOST_TASKS, Steps
-from . import aside, folder, reading
+from . import aside, reading, sources
 from .aside import Aside
-from .folder import Folder, Source
 from .plan import Given, Item, Plan, Reader
 from .reading import Broken, NotTaken
 from .report import Imported, Report
+from .sources import Folder, Source
 
 #: After so many refusals the rest of a batch goes in halves: each refusal costs a call for the whole of it.
 _PATIENCE = 3
@@ -37,7 +37,7 @@ def import_(
     if default_type is not None:
         default_type = arguments.task_type(default_type, "default_type")
     arguments.flag(dry_run, "dry_run")
-    found = folder.find(path)
+    found = sources.find(path)
     _check_sizes(found, arguments.count(max_bytes, "max_bytes"))
     start = yield commands.import_(keys, [], request="")
     report = Report()

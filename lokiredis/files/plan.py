@@ -14,9 +14,9 @@ from ..models import State
 from . import entry, reading
 from .aside import MARK, Aside, from_json, lease_from
 from .entry import Entry, Place
-from .folder import Source
 from .reading import Broken, NotTaken, Raw
 from .report import Report
+from .sources import Source
 
 
 @dataclass(frozen=True, eq=False)
