@@ -26,7 +26,7 @@ NAMES = tuple(sorted(path.stem for path in LUA.glob("*.lua")))
 GROWING = frozenset({"enqueue", "import", "import_breakers"})
 
 #: These change nothing.
-READING = frozenset({"agents", "get", "list", "settings", "stats"})
+READING = frozenset({"agents", "get", "list", "settings", "snapshot", "stats"})
 
 
 @dataclass(frozen=True)

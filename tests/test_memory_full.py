@@ -190,6 +190,7 @@ def test_every_script_is_covered_here() -> None:
         "retry_dead",
         "settings",
         "slowdown",
+        "snapshot",
         "stats",
         "trip_breaker",
     }

@@ -18,7 +18,7 @@ from .operating import (
     slowdown,
     trip_breaker,
 )
-from .reading import agents, breakers, counts, get, list_, settings, stats
+from .reading import agents, breakers, counts, get, list_, settings, snapshot, stats
 
 __all__ = [
     "Batch",
@@ -62,6 +62,7 @@ __all__ = [
     "retry_dead",
     "settings",
     "slowdown",
+    "snapshot",
     "stats",
     "trip_breaker",
 ]

@@ -1,1 +1,1 @@
-"""The documented files of a .loki folder: reading and writing them. Redis stays the only truth."""
+"""The files of a ``.loki`` folder: how people and other tools look at the queue. Redis stays the only truth."""
