@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections import Counter
@@ -11,16 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from .. import commands, replies
+from .. import __version__, commands, replies
 from ..errors import InvalidTask
 from ..keys import Keys
-from ..models import State, Stats, iso
+from ..models import State, Stats, iso, parse_time
 from ..replies import BreakerWords, Record
 from ..steps import Steps
-from .aside import FORMAT, MARK, breaker_json, read_object, settings_of
+from . import orchestrator
+from .aside import FORMAT, MARK, breaker_json, settings_of
+from .folder import QUEUE_LOCK, TEMPORARY, Folder
 from .sources import ASIDE, ORCHESTRATOR, STATES, queue_file
 
 _PAGE = 1000
+#: Of the snapshot job, which takes turns with an export into the same folder.
+JOB_LOCK = "snapshot.lock"
+_BREAKER = ("state", "failures", "lastFailure", "openedAt", "halfOpenAt")
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ def _head(keys: Keys, stats: Stats, breakers: Mapping[str, BreakerWords]) -> dic
 def _refuse_existing(paths: list[Path]) -> None:
     for path in paths:
         if path.exists():
-            raise FileExistsError(17, "is there already; --replace overwrites it", str(path))
+            raise FileExistsError(errno.EEXIST, "is there already; --replace overwrites it", str(path))
 
 
 def _dumps(value: Any) -> bytes:
@@ -132,21 +138,25 @@ class _Lines:
         return [self.path]
 
     def open(self) -> None:
-        self.file = self.stack.enter_context(_Replacing(self.path))
+        if not self.path.parent.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "no such folder", str(self.path.parent))
+        folder = self.stack.enter_context(Folder.open(self.path.parent))
+        self.file = self.stack.enter_context(_New(folder, self.path.name))
         self._line({MARK: self.head})
 
     def _line(self, value: Any) -> None:
         self.file.write(_dumps(value) + b"\n")
 
     def add(self, record: Record) -> State:
-        task = record.task()
-        more = _claim(record) if task.state is State.IN_PROGRESS else {}
-        self._line({"state": task.state.value, **more, "task": task.to_json()})
-        return task.state
+        fields = record.fields()
+        more = _claim(record) if fields.state is State.IN_PROGRESS else {}
+        self._line({"state": fields.state.value, **more, "task": fields.to_json()})
+        return fields.state
 
     def finish(self, count: int) -> None:
         self._line({MARK: {"end": count}})
-        self.file.finish()
+        self.file.close()
+        self.file.put()
 
 
 class _Folder:
@@ -154,87 +164,87 @@ class _Folder:
 
     def __init__(self, path: Path, stack: ExitStack, head: Mapping[str, Any]) -> None:
         self.path, self.stack, self.head = path, stack, head
-        self.queue, self.state = path / "queue", path / "state"
         self.claims: dict[str, Any] = {}
 
     def paths(self) -> list[Path]:
-        return [*(self.queue / queue_file(state) for state in STATES), self.state / ASIDE]
+        return [*(self.path / "queue" / queue_file(state) for state in STATES), self.path / "state" / ASIDE]
 
     def open(self) -> None:
-        orchestrator = self.state / ORCHESTRATOR
-        try:
-            self.kept = dict(read_object(orchestrator)) if orchestrator.exists() else _skeleton(self.head)
-        except ValueError as e:
-            raise InvalidTask(f"{e}; it would be lost", file=str(orchestrator)) from None
+        self.root = self.stack.enter_context(Folder.open(self.path))
+        # The snapshot job removes what looks like the rest of a run that was killed.
+        self.stack.enter_context(self.root.locked(JOB_LOCK))
+        self.queue, self.state = (self.stack.enter_context(self.root.folder(name)) for name in ("queue", "state"))
         for folder in (self.queue, self.state):
-            folder.mkdir(parents=True, exist_ok=True)
-        self.files = {state: self.stack.enter_context(_Replacing(self.queue / queue_file(state))) for state in STATES}
+            folder.remove_leftovers()
+        self.files = {state: self.stack.enter_context(_New(self.queue, queue_file(state))) for state in STATES}
         for file in self.files.values():
             file.write(b'{"tasks": [')
         self.first = dict.fromkeys(STATES, True)
 
     def add(self, record: Record) -> State:
-        task = record.task()
-        state, file = task.state, self.files[task.state]
-        file.write((b"\n" if self.first[state] else b",\n") + _dumps(task.to_json()))
+        fields = record.fields()
+        state, file = fields.state, self.files[fields.state]
+        file.write((b"\n" if self.first[state] else b",\n") + _dumps(fields.to_json()))
         self.first[state] = False
         if state is State.IN_PROGRESS:
-            self.claims[task.id] = _claim(record)
+            self.claims[str(fields.values["id"])] = _claim(record)
         return state
 
     def finish(self, count: int) -> None:
-        breakers = {
-            type: {name: own[name] for name in ("state", "failures", "lastFailure", "openedAt", "halfOpenAt")}
-            for type, own in self.head["breakers"].items()
-        }
-        aside = self.stack.enter_context(_Replacing(self.state / ASIDE))
+        aside = self.stack.enter_context(_New(self.state, ASIDE))
         aside.write(_dumps({**self.head, "claims": self.claims}) + b"\n")
-        orchestrator = self.stack.enter_context(_Replacing(self.state / ORCHESTRATOR))
-        orchestrator.write(
-            json.dumps(self.kept | {"circuitBreakers": breakers}, ensure_ascii=False, indent=2).encode() + b"\n"
-        )
         for file in self.files.values():
             file.write(b"\n]}\n")
-        for file in [*self.files.values(), aside, orchestrator]:
-            file.finish()
+        with self.root.locked(QUEUE_LOCK):
+            breakers = self.stack.enter_context(_New(self.state, ORCHESTRATOR))
+            breakers.write(self._orchestrator().encode())
+            files = [*self.files.values(), aside, breakers]
+            for file in files:
+                file.close()
+            for file in files:
+                file.put()
+
+    def _orchestrator(self) -> str:
+        breakers = {type: {name: own[name] for name in _BREAKER} for type, own in self.head["breakers"].items()}
+        present = self.state.read(ORCHESTRATOR)
+        if present is None:
+            return orchestrator.new(__version__, parse_time(self.head["exportedAt"], ""), 0, 0, breakers)
+        try:
+            return orchestrator.merged(present.decode(), breakers)
+        except (ValueError, RecursionError):
+            file = str(self.state.path / ORCHESTRATOR)
+            raise InvalidTask("not a JSON object; what is in it would be lost", file=file) from None
 
 
-def _skeleton(head: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "version": "1",
-        "currentPhase": "",
-        "startedAt": head["exportedAt"],
-        "agents": {},
-        "metrics": {"tasksCompleted": 0, "tasksFailed": 0},
-    }
-
-
-class _Replacing:
+class _New:
     """A new file beside the one that it will replace: whatever happens, the old one or the new one is there, whole."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    def __init__(self, folder: Folder, name: str) -> None:
+        self.folder, self.name = folder, name
+        self.temporary = f"{TEMPORARY}{name[:200]}.{os.getpid()}"
 
-    def __enter__(self) -> _Replacing:
-        self.file: BinaryIO = self.new.open("wb")
+    def __enter__(self) -> _New:
+        self.folder.remove(self.temporary)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        self.file: BinaryIO = os.fdopen(os.open(self.temporary, flags, 0o666, dir_fd=self.folder.descriptor), "wb")
         return self
 
     def write(self, data: bytes) -> None:
         self.file.write(data)
 
-    def finish(self) -> None:
+    def close(self) -> None:
+        """All of it is on the disk from here on."""
         self.file.flush()
         os.fsync(self.file.fileno())
         self.file.close()
-        os.replace(self.new, self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+
+    def put(self) -> None:
+        """Put it in its place."""
+        self.folder.rename(self.temporary, self.name)
+        self.folder.sync()
 
     def __exit__(self, *exc: object) -> None:
-        self.file.close()
-        with suppress(FileNotFoundError):
-            self.new.unlink()
+        # A full disk would be told a second time.
+        with suppress(OSError):
+            self.file.close()
+        self.folder.remove(self.temporary)

@@ -99,10 +99,10 @@ end
 -- all_names(entry): what it depends on, each once, in the order in which they were given: those that it waits for are
 -- resolved with the batch, the others are only remembered.
 local function all_names(entry)
-  local seen, names = {}, {}
+  local listed, names = {}, {}
   for _, name in ipairs(entry.all) do
-    if not seen[name] then
-      seen[name] = true
+    if not listed[name] then
+      listed[name] = true
       names[#names + 1] = name
     end
   end
