@@ -104,6 +104,16 @@ class Record:
 
     row: Sequence[Any]
 
+    @property
+    def host(self) -> str:
+        """The machine of the agent that has the task, "" when nobody has it."""
+        return text(self.row[1]).split(" ")[5]
+
+    @property
+    def lease_ms(self) -> int | None:
+        """How long the lease of the claim is, None without one."""
+        return int(text(self.row[1]).split(" ")[7] or 0) or None
+
     def task(self) -> Task:
         """The whole task."""
         return self.fields().task()
@@ -275,13 +285,39 @@ def page(reply: Any) -> Page:
     return Page([Record(row).task() for row in reply[1:]], text(reply[0]) if reply[0] else None)
 
 
+def records(reply: Any) -> tuple[list[Record], str | None]:
+    """As page, with more than a Task shows."""
+    return [Record(row) for row in reply[1:]], text(reply[0]) if reply[0] else None
+
+
 def _pairs(flat: Sequence[Any]) -> dict[str, str]:
     return {text(flat[i]): text(flat[i + 1]) for i in range(0, len(flat), 2)}
 
 
+@dataclass(frozen=True)
+class BreakerWords:
+    """A breaker with what only the engine needs of it: what must pass before it is due, its probe, who gives way."""
+
+    breaker: Breaker
+    wait: str
+    probe: str
+    probe_token: int | None
+    skip: str
+
+
+def _breaker_words(words: str) -> BreakerWords:
+    state, failures, last_failure, opened, half_opened, wait, probe, token, skip = words.split(" ")
+    breaker = Breaker(state, int(failures), _time(last_failure), _time(opened), _time(half_opened))
+    return BreakerWords(breaker, wait, probe, int(token) if token else None, skip)
+
+
 def _breaker(words: str) -> Breaker:
-    state, failures, last_failure, opened, half_opened = words.split(" ")[:5]
-    return Breaker(state, int(failures), _time(last_failure), _time(opened), _time(half_opened))
+    return _breaker_words(words).breaker
+
+
+def breaker_words(reply: Any) -> dict[str, BreakerWords]:
+    """The breakers of lua/stats.lua, whole."""
+    return {type: _breaker_words(words) for type, words in sorted(_pairs(reply[6]).items())}
 
 
 def _type_stats(row: Sequence[Any]) -> TypeStats:

@@ -23,7 +23,7 @@ _NONE: Mapping[str, str] = {}
 NAMES = tuple(sorted(path.stem for path in LUA.glob("*.lua")))
 
 #: Only these are refused when memory is full; everything else drains the queue (design rule 18).
-GROWING = frozenset({"enqueue", "import"})
+GROWING = frozenset({"enqueue", "import", "import_breakers"})
 
 #: These change nothing.
 READING = frozenset({"agents", "get", "list", "settings", "snapshot", "stats"})

@@ -48,6 +48,21 @@ Step = Command[Any] | Block | Sleep
 Steps = Generator[Step, Any, T]
 
 
+@dataclass(frozen=True)
+class Done:
+    """What steps ended with."""
+
+    value: Any
+
+
+def advance(todo: Steps[Any], answer: Any, raised: LokiRedisError | None) -> Step | Done:
+    """The next step after an answer or an error. Its end is a value: no future can carry a StopIteration."""
+    try:
+        return todo.throw(raised) if raised else todo.send(answer)
+    except StopIteration as end:
+        return Done(end.value)
+
+
 def one(command: Command[T]) -> Steps[T]:
     """A single command, as steps."""
     answer: T = yield command

@@ -44,6 +44,8 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "slowdown": ("gates:slowdown", "Let the whole fleet wait for a while."),
     },
     "Files": {
+        "import": ("importing:import_", "Take the tasks of a .loki folder, or of one file, as they are."),
+        "export": ("exporting:export", "Write all tasks, breakers and settings to files that import takes."),
         "snapshot": ("snapshot:snapshot", "Write the documented files of a .loki folder."),
     },
     "Set up": {

@@ -4,6 +4,7 @@ from .claiming import announce, claim_many, claim_once, heartbeat, heartbeat_man
 from .command import ClaimLike, Command, new_request
 from .ending import complete, exchange, fail, rate_limited, release
 from .enqueueing import Names, as_new_task, document, enqueue, enqueue_batch, key_of
+from .importing import Batch, Restored, RestoredBreaker, Stored, import_, import_breakers
 from .operating import (
     cancel,
     configure,
@@ -20,9 +21,13 @@ from .operating import (
 from .reading import agents, breakers, counts, get, list_, settings, snapshot, stats
 
 __all__ = [
+    "Batch",
     "ClaimLike",
     "Command",
     "Names",
+    "Restored",
+    "RestoredBreaker",
+    "Stored",
     "agents",
     "announce",
     "as_new_task",
@@ -43,6 +48,8 @@ __all__ = [
     "get",
     "heartbeat",
     "heartbeat_many",
+    "import_",
+    "import_breakers",
     "key_of",
     "list_",
     "new_request",
