@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         UnknownDependency,
         UnsupportedServer,
     )
+    from .explanation import AgentExplanation, Explanation
     from .models import (
         Attempt,
         Breaker,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AgentExplanation",
     "AsyncQueue",
     "Attempt",
     "Breaker",
@@ -62,6 +64,7 @@ __all__ = [
     "Enqueued",
     "Event",
     "Exchange",
+    "Explanation",
     "Failed",
     "Finished",
     "Heartbeat",
@@ -99,7 +102,7 @@ def __getattr__(name: str) -> Any:
     ``lokiredis --help`` needs none of them: redis-py and pydantic take longer to import than it may take as a whole.
     """
     if name in __all__:
-        for module in ("errors", "config", "models", "queue"):
+        for module in ("errors", "config", "models", "explanation", "queue"):
             home = import_module(f".{module}", __name__)
             if name in vars(home):
                 return vars(home)[name]

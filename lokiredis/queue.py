@@ -207,6 +207,8 @@ class Queue(Executor):
     counts = _sync(commands.counts)
     breakers = _sync(commands.breakers)
     agents = _sync(commands.agents)
+    explain = _sync(commands.explain)
+    explain_agent = _sync(commands.explain_agent)
 
 
 class AsyncQueue(AsyncExecutor):
@@ -351,6 +353,8 @@ class AsyncQueue(AsyncExecutor):
     counts = _async(commands.counts)
     breakers = _async(commands.breakers)
     agents = _async(commands.agents)
+    explain = _async(commands.explain)
+    explain_agent = _async(commands.explain_agent)
 
 
 __all__ = ["AsyncQueue", "Queue"]

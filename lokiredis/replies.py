@@ -65,7 +65,7 @@ def _json(value: Any) -> Any:
 
 
 #: An agent that is silent for so many times as long as it said is lost.
-_SILENT = 3
+SILENT = 3
 #: Of a task without side entries a script sends none (lua/lib/record.lua).
 _NO_SIDES = (None,) * 9
 
@@ -252,7 +252,8 @@ def _pairs(flat: Sequence[Any]) -> dict[str, str]:
     return {text(flat[i]): text(flat[i + 1]) for i in range(0, len(flat), 2)}
 
 
-def _breaker(words: str) -> Breaker:
+def breaker(words: str) -> Breaker:
+    """A breaker as lua/lib/breaker.lua stores it."""
     state, failures, last_failure, opened, half_opened = words.split(" ")[:5]
     return Breaker(state, int(failures), _time(last_failure), _time(opened), _time(half_opened))
 
@@ -278,7 +279,7 @@ def stats(reply: Any) -> Stats:
         now=from_epoch(int(now)),
         counts=counts,
         types=dict(sorted(types.items())),
-        breakers={type: _breaker(words) for type, words in sorted(_pairs(breakers).items())},
+        breakers={type: breaker(words) for type, words in sorted(_pairs(breakers).items())},
         paused=bool(paused),
         slowdown_until=_time(text(slowdown)) if slowdown else None,
         todo=int(todo),
@@ -307,7 +308,7 @@ def _agent(name: str, announced: Any, held_until: Any, claims: Sequence[Any], no
     else:
         words = text(announced).split("\n")
         at, every, completed, failed, host = int(words[0]), int(words[1]), int(words[2]), int(words[3]), words[4]
-        types, lost = words[5].split(), now - at > _SILENT * every
+        types, lost = words[5].split(), now - at > SILENT * every
         tasks += [id for id in words[6].split() if id not in tasks] if not lost else []
     state = "lost" if lost else "held" if until else "working" if tasks else "idle"
     return Agent(name, host, tuple(types), state, tuple(tasks), from_epoch(at), until, completed, failed)

@@ -25,7 +25,7 @@ NAMES = tuple(sorted(path.stem for path in LUA.glob("*.lua")))
 GROWING = frozenset({"enqueue", "import"})
 
 #: These change nothing.
-READING = frozenset({"agents", "get", "list", "settings", "stats"})
+READING = frozenset({"agents", "explain", "explain_agent", "get", "list", "settings", "stats"})
 
 
 @dataclass(frozen=True)

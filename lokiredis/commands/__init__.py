@@ -4,6 +4,7 @@ from .claiming import announce, claim_many, claim_once, heartbeat, heartbeat_man
 from .command import ClaimLike, Command, new_request
 from .ending import complete, exchange, fail, rate_limited, release
 from .enqueueing import Names, as_new_task, document, enqueue, enqueue_batch, key_of
+from .explaining import explain, explain_agent
 from .operating import (
     cancel,
     configure,
@@ -39,6 +40,8 @@ __all__ = [
     "enqueue_batch",
     "escalate_dead",
     "exchange",
+    "explain",
+    "explain_agent",
     "fail",
     "get",
     "heartbeat",
