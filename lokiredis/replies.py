@@ -161,9 +161,12 @@ def _attempt(line: str) -> Attempt:
     )
 
 
-def enqueued(reply: Any) -> list[Enqueued]:
-    """Rows of id, created, state."""
-    return [Enqueued(text(id), bool(int(created)), State(text(state))) for id, created, state in reply]
+def enqueued(reply: Any, ids: Sequence[str]) -> list[Enqueued]:
+    """What became of the tasks that were sent as *ids*: created and pending, save those that the reply names."""
+    found = [Enqueued(id, True, State.PENDING) for id in ids]
+    for index, id, created, state in reply:
+        found[int(index)] = Enqueued(text(id), bool(int(created)), State(text(state)))
+    return found
 
 
 def claims(reply: Any) -> list[Claim] | NoClaim:
@@ -218,18 +221,15 @@ def one_heartbeat(reply: Any) -> Heartbeat:
     return found
 
 
-def outcome(row: Any) -> Outcome:
+def outcome(reply: Any) -> Outcome:
     """State, retries, availableAt."""
-    return Outcome(State(text(row[0])), int(row[1]), _time(_word(row[2])))
-
-
-def _word(value: Any) -> str:
-    return "" if value is None else text(value)
+    state, retries, available = text(reply).split(" ")
+    return Outcome(State(state), int(retries), _time(available))
 
 
 def exchange(reply: Any) -> Exchange:
     """Outcomes in the order of the endings, and the new claims."""
-    outcomes = [error(row[1], row[2]) if text(row[0]) == "error" else outcome(row) for row in reply[0]]
+    outcomes = [error(*row) if isinstance(row, (list, tuple)) else outcome(row) for row in reply[0]]
     return Exchange(outcomes, some_claims(reply[1]))
 
 

@@ -49,7 +49,7 @@ do
   if refused then return refuse(refused) end
 end
 for _, entry in ipairs(fresh) do restore(entry) end
-for _, entry in ipairs(fresh) do wait_on(entry, known[entry.id]) end
+for _, entry in ipairs(fresh) do wait_on(entry, known[entry.id][SEQUENCE]) end
 -- @include lib/conclude.lua
 
 local reply = {}

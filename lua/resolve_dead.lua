@@ -18,7 +18,7 @@ local prefix, request, id, report, body = ARGV[1], ARGV[2], ARGV[3], ARGV[4], AR
 -- @include lib/request.lua
 
 local again = recall(request)
-if again then return cjson.decode(again) end
+if again then return again end
 local task, refused = dead_letter(id)
 if not task then return refuse(refused) end
 if #body > setting('result_bytes') then
@@ -30,16 +30,15 @@ task[ENDED] = now
 keep(id, task, 'R', body)
 lower(id, task, 'I')
 transition(id, task, 'completed', now)
-add(tally, 'total:completed', 1)
 if redis.call('EXISTS', prefix .. 'dependents:' .. id) == 1 then
   local job = 'release ' .. id
   -- @include lib/to_do.lua
 end
 event('resolved', id, task[TYPE])
-local reply = {'completed', task[RETRIES], ''}
+local reply = 'completed ' .. task[RETRIES] .. ' '
 -- @include lib/carry_on.lua
 local finished = 1
 -- @include lib/retention.lua
-remember(request, cjson.encode(reply))
+remember(request, reply)
 -- @include lib/conclude.lua
 return reply

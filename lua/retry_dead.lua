@@ -17,7 +17,7 @@ local LONGEST_DELAY = 315360000000
 local BLOCKS = {ready = true, delayed = true, blocked = true, leased = true, completed = true}
 
 local again = recall(request)
-if again then return cjson.decode(again) end
+if again then return again end
 delay = tonumber(delay)
 if not delay or not (delay >= 0 and delay <= LONGEST_DELAY) then
   return refuse(refusal('InvalidTask', 'from 0 to 10 years', {id = id, field = 'delay'}))
@@ -37,7 +37,7 @@ end
 task[RETRIES], task[HANDBACKS], task[BACKOFF] = 0, 0, task[BASE]
 requeue(id, task, now + delay)
 event('retried', id, task[TYPE])
-local reply = {public(task), 0, task[AVAILABLE]}
-remember(request, cjson.encode(reply))
+local reply = public(task) .. ' 0 ' .. task[AVAILABLE]
+remember(request, reply)
 -- @include lib/conclude.lua
 return reply

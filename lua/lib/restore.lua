@@ -23,7 +23,7 @@ local function read_entry(at, number)
 end
 
 local function check_restored(entry)
-  local refused = check_shape(entry)
+  local refused = check_own(entry) or check_form(entry, entry) or check_names(entry)
   if refused then return refused end
   entry.place = PLACES[entry.state]
   if not entry.place then return invalid(entry, 'state', 'not a state') end
