@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         TypeStats,
     )
     from .queue import AsyncQueue, Queue
+    from .review import DeadGroup, DeadLetter, Decision
 
 __version__ = "0.1.0"
 
@@ -58,6 +59,9 @@ __all__ = [
     "BreakerSettings",
     "Cancelled",
     "Claim",
+    "DeadGroup",
+    "DeadLetter",
+    "Decision",
     "DecisionReportMissing",
     "DependencyCycle",
     "DuplicateTask",
@@ -102,7 +106,7 @@ def __getattr__(name: str) -> Any:
     ``lokiredis --help`` needs none of them: redis-py and pydantic take longer to import than it may take as a whole.
     """
     if name in __all__:
-        for module in ("errors", "config", "models", "explanation", "queue"):
+        for module in ("errors", "config", "models", "explanation", "review", "queue"):
             home = import_module(f".{module}", __name__)
             if name in vars(home):
                 return vars(home)[name]

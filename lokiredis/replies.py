@@ -248,7 +248,8 @@ def page(reply: Any) -> Page:
     return Page([Record(row).task() for row in reply[1:]], text(reply[0]) if reply[0] else None)
 
 
-def _pairs(flat: Sequence[Any]) -> dict[str, str]:
+def pairs(flat: Sequence[Any]) -> dict[str, str]:
+    """Names and values that stand one after the other."""
     return {text(flat[i]): text(flat[i + 1]) for i in range(0, len(flat), 2)}
 
 
@@ -279,11 +280,11 @@ def stats(reply: Any) -> Stats:
         now=from_epoch(int(now)),
         counts=counts,
         types=dict(sorted(types.items())),
-        breakers={type: breaker(words) for type, words in sorted(_pairs(breakers).items())},
+        breakers={type: breaker(words) for type, words in sorted(pairs(breakers).items())},
         paused=bool(paused),
         slowdown_until=_time(text(slowdown)) if slowdown else None,
         todo=int(todo),
-        totals={"completed": 0, "failed": 0, "dead": 0} | {k: int(v) for k, v in _pairs(totals).items()},
+        totals={"completed": 0, "failed": 0, "dead": 0} | {k: int(v) for k, v in pairs(totals).items()},
     )
 
 
@@ -316,7 +317,7 @@ def _agent(name: str, announced: Any, held_until: Any, claims: Sequence[Any], no
 
 def settings(reply: Any) -> Mapping[str, str]:
     """Names and values as stored."""
-    return _pairs(reply)
+    return pairs(reply)
 
 
 def signal(message: Mapping[str, Any] | None) -> Signal | None:

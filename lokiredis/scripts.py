@@ -26,7 +26,9 @@ NAMES = tuple(sorted(path.stem for path in LUA.glob("*.lua")))
 GROWING = frozenset({"enqueue", "import"})
 
 #: These change nothing.
-READING = frozenset({"agents", "explain", "explain_agent", "get", "list", "settings", "stats"})
+READING = frozenset(
+    {"agents", "dead_groups", "decisions", "explain", "explain_agent", "get", "list", "settings", "stats"}
+)
 
 
 @dataclass(frozen=True)
