@@ -1,0 +1,161 @@
+"""A Redis that is away for longer than any call is repeated: workers and their tasks live on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from lokiredis import AsyncQueue, Queue, QueueUnavailable
+from lokiredis.commands import Command
+from lokiredis.worker import Context, Worker
+
+from ..conftest import lacking
+from ..invariants import check
+from ..proxy import Exchange, LossyProxy
+from ..servers import RedisServer, programs
+from .conftest import started, until
+
+pytestmark = pytest.mark.faults
+
+REPORT: dict[str, Any] = {"decisionReport": {"why": "asked for"}}
+#: For how long a call of these workers is repeated, in seconds.
+RETRY_FOR = 0.3
+
+
+@pytest.fixture
+def mortal() -> Iterator[RedisServer]:
+    """A server that keeps its data when it is killed."""
+    program = programs().get("redis7") or lacking("redis7: no such server")
+    with RedisServer(program, appendonly=True, appendfsync="always") as server:
+        yield server
+
+
+At = tuple[Worker, "Gate", "CountingQueue"]
+
+
+@asynccontextmanager
+async def _worker(url: str, name: str, lease: float, **options: Any) -> AsyncIterator[At]:
+    async with CountingQueue.from_url(url, name, retry_for=RETRY_FOR) as queue:
+        worker = Worker(queue, agent="me", lease=lease, grace=0, **options)
+        gate = Gate(worker)
+        run = started(worker)
+        yield worker, gate, queue
+        assert not run.done(), "the worker ended by itself"
+        worker.stop()
+        await asyncio.wait_for(run, 30)
+
+
+class CountingQueue(AsyncQueue):
+    """``given_up``: how many calls were repeated in vain."""
+
+    given_up = 0
+
+    async def _answer(self, command: Command[Any]) -> Any:
+        try:
+            return await super()._answer(command)
+        except QueueUnavailable:
+            self.given_up += 1
+            raise
+
+
+class Gate:
+    """The handler of type a: a task whose id is in ``closed`` waits for ``open``."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.begun: list[str] = []
+        self._open: set[str] = set()
+        self._more = asyncio.Event()
+
+        @worker.handler("a")
+        async def work(context: Context) -> dict[str, Any]:
+            self.begun.append(context.id)
+            while context.id.startswith("long") and context.id not in self._open:
+                await self._more.wait()
+            return REPORT
+
+    def open(self, id: str) -> None:
+        """This one may end."""
+        self._open.add(id)
+        self._more.set()
+        self._more = asyncio.Event()
+
+
+def _add(server: RedisServer, name: str, *ids: str) -> None:
+    with server.client() as client:
+        Queue(client, name).enqueue_many({"id": id, "type": "a", "payload": {"id": id}} for id in ids)
+
+
+async def _all_completed(server: RedisServer, name: str, count: int) -> None:
+    """That many are completed, each by its first claim."""
+    with server.client() as client:
+        seen = Queue(client, name)
+        await until(lambda: seen.counts()["completed"] == count, timeout=30)
+        tasks = seen.list("completed").tasks
+        assert [[attempt.outcome for attempt in task.attempts] for task in tasks] == [["completed"]] * count
+        check(client, name)
+
+
+async def test_an_outage_longer_than_any_retry(
+    mortal: RedisServer, queue_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While it works and while it waits: work that ends then, or goes on, is completed; and it says it once."""
+    async with _worker(mortal.url, queue_name, 30, concurrency=3) as (worker, gate, queue):
+        _add(mortal, queue_name, "long-1", "long-2")
+        await until(lambda: len(gate.begun) == 2)
+        await asyncio.to_thread(mortal.kill)
+        # It waits for a third task: that it is away shows there first.
+        await until(lambda: worker.away, timeout=30)
+        gate.open("long-1")
+        before = queue.given_up
+        await until(lambda: queue.given_up > before + 3, timeout=60)
+        assert [job.claim.id for job in worker.running] == ["long-2"]
+        await asyncio.to_thread(mortal.start)
+        await until(lambda: not worker.away, timeout=30)
+        _add(mortal, queue_name, "next")
+        await until(lambda: "next" in gate.begun, timeout=30)
+        gate.open("long-2")
+        await _all_completed(mortal, queue_name, 3)
+    said = [record.message for record in caplog.records if record.name == "lokiredis.worker"]
+    assert len([line for line in said if "cannot be reached" in line]) == 1, said
+
+
+class _Cut:
+    """Loses the reply to the first call that gives a claim, and from then on all replies, until ``healed``."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.healed = False
+
+    def __call__(self, exchange: Exchange) -> bool:
+        self.begun = self.begun or (b"long-1" in exchange.reply and exchange.command in ("FCALL", "EVALSHA"))
+        return self.begun and not self.healed
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["of one that waited", "of one that had work"])
+async def test_a_claim_whose_reply_was_lost(mortal: RedisServer, queue_name: str, waits: bool) -> None:
+    """For longer than any retry: the worker learns of its claim, long before the lease ends."""
+    cut = _Cut()
+    with LossyProxy(mortal.address, cut) as proxy:
+        if not waits:
+            _add(mortal, queue_name, "first", "long-1")
+        async with _worker(proxy.url, queue_name, 600) as (_, gate, queue):
+            if waits:
+                await until(lambda: _blocked(mortal))
+                _add(mortal, queue_name, "long-1")
+            await until(lambda: cut.begun, timeout=30)
+            before = queue.given_up
+            await until(lambda: queue.given_up > before + 1, timeout=60)
+            assert "long-1" not in gate.begun
+            cut.healed = True
+            await until(lambda: "long-1" in gate.begun, timeout=30)
+            gate.open("long-1")
+            await _all_completed(mortal, queue_name, 1 if waits else 2)
+
+
+def _blocked(server: RedisServer) -> bool:
+    with server.client() as client:
+        return int(client.info("clients")["blocked_clients"]) > 0
