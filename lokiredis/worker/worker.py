@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from .. import arguments, commands, steps
@@ -160,7 +161,11 @@ class Worker:
         def stop(job: Job, why: Stop) -> None:
             loop.call_soon_threadsafe(self._stop_job, job, why)
 
-        self._leases = Leases(heartbeat_queue(self.queue), self.lease, stop, self._announce)
+        def outage(error: QueueUnavailable | None) -> None:
+            say = self._say_back if error is None else partial(self._say_away, error)
+            loop.call_soon_threadsafe(say)
+
+        self._leases = Leases(heartbeat_queue(self.queue), self.lease, stop, self._announce, outage)
         listener = Listener(self.queue, self._cancelled)
         self._leases.start()
         background = [asyncio.ensure_future(listener.run()), asyncio.ensure_future(self._look_after_leases())]

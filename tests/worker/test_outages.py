@@ -100,18 +100,18 @@ async def _all_completed(server: RedisServer, name: str, count: int) -> None:
 
 
 async def test_an_outage_longer_than_any_retry(
-    mortal: RedisServer, queue_name: str, caplog: pytest.LogCaptureFixture
+    mortal: RedisServer, queue_name: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While it works and while it waits: work that ends then, or goes on, is completed; and it says it once."""
-    async with _worker(mortal.url, queue_name, 30, concurrency=3) as (worker, gate, queue):
+    async with _worker(mortal.url, queue_name, 20, concurrency=3) as (worker, gate, queue):
         _add(mortal, queue_name, "long-1", "long-2")
         await until(lambda: len(gate.begun) == 2)
         await asyncio.to_thread(mortal.kill)
         # It waits for a third task: that it is away shows there first.
         await until(lambda: worker.away, timeout=30)
         gate.open("long-1")
-        before = queue.given_up
-        await until(lambda: queue.given_up > before + 3, timeout=60)
+        before, beats = queue.given_up, _refused_heartbeats(worker, monkeypatch)
+        await until(lambda: queue.given_up > before + 3 and beats, timeout=60)
         assert [job.claim.id for job in worker.running] == ["long-2"]
         await asyncio.to_thread(mortal.start)
         await until(lambda: not worker.away, timeout=30)
@@ -121,6 +121,22 @@ async def test_an_outage_longer_than_any_retry(
         await _all_completed(mortal, queue_name, 3)
     said = [record.message for record in caplog.records if record.name == "lokiredis.worker"]
     assert len([line for line in said if "cannot be reached" in line]) == 1, said
+
+
+def _refused_heartbeats(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> list[QueueUnavailable]:
+    """Fills when the thread that renews the claims, which has connections of its own, meets the outage."""
+    queue, found = worker._leases.queue, []
+    beat = queue.heartbeat_many
+
+    def noting(claims: Any) -> Any:
+        try:
+            return beat(claims)
+        except QueueUnavailable as e:
+            found.append(e)
+            raise
+
+    monkeypatch.setattr(queue, "heartbeat_many", noting)
+    return found
 
 
 class _Cut:
