@@ -172,6 +172,29 @@ async def test_a_claim_whose_reply_was_lost(mortal: RedisServer, queue_name: str
             await _all_completed(mortal, queue_name, 1 if waits else 2)
 
 
+async def test_it_stops_with_a_claim_whose_reply_was_lost(mortal: RedisServer, queue_name: str) -> None:
+    """When Redis is back in time the claim is handed back, without a charge."""
+    cut = _Cut()
+    with LossyProxy(mortal.address, cut) as proxy:
+        _add(mortal, queue_name, "first", "long-1")
+        async with CountingQueue.from_url(proxy.url, queue_name, retry_for=RETRY_FOR) as queue:
+            worker = Worker(queue, agent="me", lease=600, grace=0)
+            gate = Gate(worker)
+            run = started(worker)
+            await until(lambda: cut.begun, timeout=30)
+            before = queue.given_up
+            await until(lambda: queue.given_up > before + 1, timeout=60)
+            worker.stop()
+            cut.healed = True
+            await asyncio.wait_for(run, 30)
+        assert gate.begun == ["first"]
+        with mortal.client() as client:
+            task = Queue(client, queue_name).get("long-1")
+            assert [attempt.outcome for attempt in task.attempts] == ["released"]
+            assert (task.state, task.retries) == ("pending", 0)
+            check(client, queue_name)
+
+
 def _blocked(server: RedisServer) -> bool:
     with server.client() as client:
         return int(client.info("clients")["blocked_clients"]) > 0
