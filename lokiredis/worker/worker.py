@@ -440,14 +440,14 @@ class Worker:
 
     async def _sit_out(self, job: Job, context: Context, error: BaseException) -> bool:
         """Hold this agent for a rate limit; False when the task was handed back instead of waiting for it."""
-        hold = await self.queue.rate_limited(job.claim, error)
+        hold = await context._send(commands.rate_limited(self.queue.keys, job.claim, error))
         log.warning("%s met a rate limit: held for %.0f s", job.claim.id, hold.wait)
         if hold.released:
             return False
         job.moved_on(hold.wait)
         await asyncio.sleep(hold.wait)
         # A command stores its checkpoint by itself: what it is to go on from stands in the queue alone.
-        context.saved = (await self.queue.get(job.claim.id)).checkpoint
+        context.saved = (await context._send(commands.get(self.queue.keys, job.claim.id))).checkpoint
         return True
 
     # What ends work before its time

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from lokiredis import AsyncQueue, Queue, QueueUnavailable
 from lokiredis.commands import Command
-from lokiredis.worker import Context, Worker
+from lokiredis.worker import Context, ThreadContext, Worker
 
 from ..conftest import lacking
 from ..invariants import check
@@ -123,6 +124,61 @@ async def test_an_outage_longer_than_any_retry(
     assert len([line for line in said if "cannot be reached" in line]) == 1, said
 
 
+@pytest.mark.parametrize("kind", ["async", "plain"])
+async def test_a_checkpoint_and_a_rate_limit_in_an_outage(mortal: RedisServer, queue_name: str, kind: str) -> None:
+    """Both wait until Redis is back, for longer than any retry: neither fails the attempt, nor is lost."""
+    may_go_on = threading.Event()
+    saved: list[Any] = []
+    async with CountingQueue.from_url(mortal.url, queue_name, retry_for=RETRY_FOR) as queue:
+        worker = Worker(queue, agent="me", lease=60, grace=0)
+
+        def first(context: Context | ThreadContext) -> bool:
+            saved.append(context.saved)
+            return len(saved) == 1
+
+        if kind == "async":
+
+            @worker.handler("a")
+            async def work(context: Context) -> dict[str, Any]:
+                if first(context):
+                    await asyncio.to_thread(may_go_on.wait)
+                    await context.checkpoint({"page": 7})
+                    await asyncio.to_thread(mortal.kill)
+                    raise RuntimeError("429 Too Many Requests, Retry-After: 0.1")
+                return REPORT
+
+        else:
+
+            @worker.handler("a")
+            def work_in_thread(context: ThreadContext) -> dict[str, Any]:
+                if first(context):
+                    may_go_on.wait()
+                    context.checkpoint({"page": 7})
+                    mortal.kill()
+                    raise RuntimeError("429 Too Many Requests, Retry-After: 0.1")
+                return REPORT
+
+        run = started(worker)
+        _add(mortal, queue_name, "x")
+        await until(lambda: saved)
+        await asyncio.to_thread(mortal.kill)
+        may_go_on.set()
+        for _ in range(2):  # the checkpoint, and the rate limit
+            await _given_up(queue, 2)
+            await asyncio.to_thread(mortal.start)
+            await until(lambda: not mortal.running or len(saved) == 2, timeout=60)
+        await _all_completed(mortal, queue_name, 1)
+        assert saved == [None, {"page": 7}]
+        worker.stop()
+        await asyncio.wait_for(run, 30)
+
+
+async def _given_up(queue: CountingQueue, calls: int) -> None:
+    """So many more calls were repeated in vain."""
+    before = queue.given_up
+    await until(lambda: queue.given_up >= before + calls, timeout=60)
+
+
 def _refused_heartbeats(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> list[QueueUnavailable]:
     """Fills when the thread that renews the claims, which has connections of its own, meets the outage."""
     queue, found = worker._leases.queue, []
@@ -163,8 +219,7 @@ async def test_a_claim_whose_reply_was_lost(mortal: RedisServer, queue_name: str
                 await until(lambda: _blocked(mortal))
                 _add(mortal, queue_name, "long-1")
             await until(lambda: cut.begun, timeout=30)
-            before = queue.given_up
-            await until(lambda: queue.given_up > before + 1, timeout=60)
+            await _given_up(queue, 2)
             assert "long-1" not in gate.begun
             cut.healed = True
             await until(lambda: "long-1" in gate.begun, timeout=30)
@@ -182,8 +237,7 @@ async def test_it_stops_with_a_claim_whose_reply_was_lost(mortal: RedisServer, q
             gate = Gate(worker)
             run = started(worker)
             await until(lambda: cut.begun, timeout=30)
-            before = queue.given_up
-            await until(lambda: queue.given_up > before + 1, timeout=60)
+            await _given_up(queue, 2)
             worker.stop()
             cut.healed = True
             await asyncio.wait_for(run, 30)
