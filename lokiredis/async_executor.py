@@ -133,6 +133,21 @@ class AsyncExecutor(Client):
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]
 
+    async def _drive_in_thread(self, todo: steps.Steps[T]) -> T:
+        """As :meth:`_drive`, for commands between which files are read or written: the loop goes on meanwhile."""
+        answer: Any = None
+        raised: LokiRedisError | None = None
+        while True:
+            step = await asyncio.to_thread(steps.advance, todo, answer, raised)
+            answer, raised = None, None
+            if isinstance(step, steps.Done):
+                return step.value  # type: ignore[no-any-return]
+            assert isinstance(step, Command), "steps with files don't wait"
+            try:
+                answer = await self._answer(step)
+            except LokiRedisError as e:
+                raised = e
+
     async def _block(self, step: steps.Block) -> None:
         if self._blocking is None:
             self._blocking = blocking_twin(self.redis, steps.LONGEST_BLOCK, step.marks[0])

@@ -512,6 +512,23 @@ async def test_it_announces_itself(queue: Queue, make_worker: Make) -> None:
     assert queue.agents() == []
 
 
+def test_an_idle_worker_announces_itself_less_often(queue: Queue) -> None:
+    """Each third time, and it says so: a thousand idle ones shall cost the server little. News is told at once."""
+    worker = Worker(queue)  # type: ignore[arg-type]
+    told: list[tuple[float, int]] = []
+
+    class Told:
+        def announce(self, agent: str, types: Any, *, tasks: Any, completed: int, failed: int, every: float) -> None:
+            told.append((every, completed))
+
+    for completed in (0, 0, 0, 0, 1, 1, 1, 1):
+        worker.completed = completed
+        worker._announce(Told(), 20)  # type: ignore[arg-type]
+    assert told == [(60, 0), (60, 0), (60, 1), (60, 1)]
+    worker._announce(Told(), 0)  # type: ignore[arg-type]
+    assert told[-1] == (0, 1)
+
+
 async def test_health_is_told(queue: Queue, make_worker: Make, tmp_path: Path) -> None:
     """A file with the worker's state while it is well, gone when it has stopped."""
     worker = make_worker()
