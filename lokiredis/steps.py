@@ -86,11 +86,25 @@ def claim(
     ``asking`` is told the time before each call that may claim: from the last one on the lease holds.
     """
     names = arguments.task_types(types)
+    again = commands.claim_once(keys, agent, names, lease=lease, request=request)
+    return (yield from claim_by(again, keys, names, wait=wait, now=now, asking=asking))
+
+
+def claim_by(
+    again: Command[Claim | NoClaim],
+    keys: Keys,
+    names: Sequence[str],
+    *,
+    wait: float | None,
+    now: Callable[[], float],
+    asking: Callable[[float], None] | None = None,
+) -> Steps[Claim | NoClaim]:
+    """As :func:`claim`, by this command each time: a claim whose reply was lost is told once more (design rule 9)."""
     ends = None if wait is None else now() + arguments.wait_ms(wait, "wait") / 1000
     while True:
         if asking is not None:
             asking(now())
-        found: Claim | NoClaim = yield commands.claim_once(keys, agent, names, lease=lease, request=request)
+        found: Claim | NoClaim = yield again
         if isinstance(found, Claim):
             return found
         left = None if ends is None else ends - now()
