@@ -34,8 +34,8 @@ H = TypeVar("H", bound=Handler)
 #: How long one claim waits on the server before the worker looks around. As short as the claim's own rounds of half a
 #: minute it would make three calls of each: when the round ends, when the wait ends, and the next one's first.
 _WAIT = 600.0
-#: An idle worker of which nothing is new announces itself only every so many times: most of what a thousand of them cost
-#: their server was that.
+#: An idle worker of which nothing is new announces itself only every so many times: most of what a thousand of them
+#: cost their server was that.
 _QUIET = 3
 #: How often leases and time limits are looked at, in seconds, at most.
 _TICK = 0.5
