@@ -64,7 +64,7 @@ class Load:
         if self.claims:
             claim = self.claims.pop(self.random.randrange(len(self.claims)))
             how = self.random.random()
-            if how < 0.5 and (self.grows or how < 0.01):
+            if how < 0.5 and self.grows:
                 self.queue.complete(claim, output="ok", decision_report=REPORT)
             elif how < 0.9:
                 self.queue.fail(claim, "it broke", retry=self.random.random() < 0.7)
@@ -86,12 +86,12 @@ class Load:
             self.queue.heartbeat(self.claims[0], progress={"step": self.random.random()})
 
     def cancel(self) -> None:
-        if self.made and self.random.random() < (0.3 if self.grows else 0.01):
+        if self.made and self.grows and self.random.random() < 0.3:
             self.queue.cancel(self.random.choice(self.made[-50:]), "not needed")
 
     def revive(self) -> None:
         for task in self.queue.list("dead-letter", limit=3).tasks:
-            if self.random.random() < (0.7 if self.grows else 0.99):
+            if self.random.random() < 0.7 or not self.grows:
                 self.queue.retry_dead(task.id, force=True)
             else:
                 self.queue.discard_dead(task.id, "no use")
