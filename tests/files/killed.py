@@ -1,15 +1,12 @@
-"""Takes a snapshot and ends itself by SIGKILL at one of its writes, fsyncs and renames.
-
-``python -m tests.files.killed URL QUEUE FOLDER NUMBER``: just before the call with this number, or in the middle of it
-when that is a write. Says how many there were when it was not reached.
-"""
+"""A process that takes a snapshot and ends itself by SIGKILL at one of its writes, fsyncs and renames."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from lokiredis import Queue
@@ -21,16 +18,35 @@ def _die() -> NoReturn:
     raise AssertionError("still alive")
 
 
-def main(url: str, name: str, folder: str, number: str) -> None:
-    """One snapshot, to its end or that far."""
-    count, last = 0, int(number)
-    write = os.write
+def killed_at(number: int, url: str, name: str, folder: Path) -> int:
+    """Take a snapshot in a process that is killed just before the call with this number, or in the middle of a write.
+
+    Returns how many calls there were when that one was not reached, 0 when it was killed.
+    """
+    # A fork, since a new interpreter would take longer than the snapshot, and there are dozens of calls.
+    child = os.fork()
+    if child == 0:
+        try:
+            Path(f"{folder}.count").write_text(str(_take(number, url, name, folder)))
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+        return 0
+    assert os.waitstatus_to_exitcode(status) == 0
+    return int(Path(f"{folder}.count").read_text())
+
+
+def _take(number: int, url: str, name: str, folder: Path) -> int:
+    count, write = 0, os.write
 
     def counted(call: Callable[..., Any]) -> Callable[..., Any]:
         def counting(*args: Any, **options: Any) -> Any:
             nonlocal count
             count += 1
-            if count == last:
+            if count == number:
                 if call is write:
                     write(args[0], bytes(args[1])[: len(args[1]) // 2])
                 _die()
@@ -39,13 +55,8 @@ def main(url: str, name: str, folder: str, number: str) -> None:
         return counting
 
     with Queue.from_url(url, name) as queue:
-        queue.counts()
         for call in ("write", "fsync", "rename"):
             setattr(os, call, counted(getattr(os, call)))
         with Snapshot(queue, folder) as job:
             job.take()
-    print(count)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    return count

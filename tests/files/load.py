@@ -11,7 +11,7 @@ from lokiredis import Claim, Failed, Finished, LokiRedisError, NewTask, Queue, R
 TYPES = ["a", "b", "c"]
 REPORT = {"why": "asked", "what": "done"}
 #: More would only make each look at them longer: then what is there goes round.
-MOST_WAITING, MOST_ENDED = 100, 400
+MOST_WAITING, MOST_ENDED = 60, 200
 
 
 class Load:
@@ -36,7 +36,7 @@ class Load:
     def add(self) -> None:
         counts = self.queue.counts()
         self.grows = counts["completed"] + counts["cancelled"] < MOST_ENDED
-        if counts["pending"] > MOST_WAITING or not self.grows:
+        if counts["pending"] + counts["in-progress"] + counts["dead-letter"] > MOST_WAITING:
             return
         tasks = []
         for _ in range(self.random.randint(1, 12)):

@@ -7,9 +7,8 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 import subprocess
-import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from ..conftest import lacking
 from ..lua.moves import REPORT, add, bury, done, take
 from ..servers import RedisServer
 from ..waiting import wait_until
-from .conftest import ROOT
+from .killed import killed_at
 from .reading import STATES, everything
 
 Files = dict[str, bytes]
@@ -56,37 +55,33 @@ def _snapshot(queue: Queue, folder: Path) -> None:
         job.take()
 
 
-def test_killed_at_every_step(queue: Queue, redis7_server: RedisServer, tmp_path: Path) -> None:
+def test_killed_at_every_step(queue: Queue, redis7_server: RedisServer, in_memory: Path) -> None:
     """Before each fsync and rename, and in the middle of each write. The next run makes all right and cleans up."""
     _fill(queue, "a")
-    _snapshot(queue, tmp_path / "old")
-    old = _without_time(_files(tmp_path / "old"))
+    _snapshot(queue, in_memory / "old")
+    old = _without_time(_files(in_memory / "old"))
     _fill(queue, "b")
-    shutil.copytree(tmp_path / "old", tmp_path / "new")
-    _snapshot(queue, tmp_path / "new")
-    new = _without_time(_files(tmp_path / "new"))
+    shutil.copytree(in_memory / "old", in_memory / "new")
+    _snapshot(queue, in_memory / "new")
+    new = _without_time(_files(in_memory / "new"))
     changed = {name for name in new if old.get(name) != new[name]}
     assert len(changed) == 11
     number, mixed = 0, 0
     while True:
         number += 1
-        folder = tmp_path / "killed"
+        folder = in_memory / "killed"
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(tmp_path / "old", folder)
-        words = [redis7_server.url, queue.name, str(folder), str(number)]
-        ran = subprocess.run(
-            [sys.executable, "-m", "tests.files.killed", *words], cwd=ROOT, capture_output=True, text=True, timeout=60
-        )
-        if ran.returncode == 0:
+        shutil.copytree(in_memory / "old", folder)
+        calls = killed_at(number, redis7_server.url, queue.name, folder)
+        if calls:
             break
-        assert ran.returncode == -signal.SIGKILL, ran.stderr
         left = _without_time(_files(folder))
         for name in old.keys() | new.keys():
             assert left.get(name) in (old.get(name), new[name]), f"{name} is torn, killed at {number}"
         mixed += any(left.get(name) != old.get(name) for name in changed)
         _snapshot(queue, folder)
         assert _without_time(_files(folder)) == new, f"not right after the kill at {number}"
-    assert int(ran.stdout) == number - 1
+    assert calls == number - 1
     assert number > 2 * len(changed)
     assert mixed > 5
 
@@ -125,8 +120,9 @@ def test_a_full_disk(queue: Queue, small_disk: Path, folder: Path) -> None:
         assert everything(folder).keys() > {"a-waits", "b-waits", "large"}
 
 
-def test_a_failing_call_leaves_no_trace(queue: Queue, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_call_leaves_no_trace(queue: Queue, in_memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each write, fsync and rename fails once: what was there stays, file by file, and the next try succeeds."""
+    folder = in_memory / ".loki"
     _fill(queue, "a")
     _snapshot(queue, folder)
     kept = folder.with_name("kept")
@@ -239,19 +235,19 @@ def test_a_link_in_place_of_a_file(queue: Queue, folder: Path, tmp_path: Path) -
     assert "x" in everything(folder)
 
 
-def test_the_documented_lock(queue: Queue, folder: Path, redis7_server: RedisServer) -> None:
+def test_the_documented_lock(queue: Queue, folder: Path) -> None:
     """Nothing is replaced while somebody holds it; then all is."""
     _fill(queue, "a")
     _snapshot(queue, folder)
     old = _files(folder)
     _fill(queue, "b")
-    words = [sys.executable, "-m", "tests.files.killed", redis7_server.url, queue.name, str(folder), "0"]
     with (folder / "state" / "locks" / "queue.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
+        job = threading.Thread(target=_snapshot, args=(queue, folder))
+        job.start()
         wait_until(lambda: len([name for name in _files(folder) if "lokiredis-" in name]) == 9, 30, "new files beside")
         assert {name: data for name, data in _files(folder).items() if "lokiredis-" not in name} == old
-    assert process.wait(30) == 0
+    job.join(30)
     assert "b-waits" in everything(folder)
 
 
