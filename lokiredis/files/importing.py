@@ -93,7 +93,7 @@ class _Importing:
             names = size = 0
             for item in self.plan.in_order():
                 try:
-                    task = self._with_signs(item, reader.task(item))
+                    task = reader.task(item)
                 except InvalidTask as e:
                     self._refuse(item, e.message)
                     continue
@@ -101,7 +101,8 @@ class _Importing:
                 if batch and (full or size + task.size > MOST_BYTES):
                     yield from self._store(batch)
                     batch, names, size = [], 0, 0
-                batch.append((item, task))
+                # Not before: in a dry run what the batches so far would have stored counts as there.
+                batch.append((item, self._with_signs(item, task)))
                 names, size = names + len(task.names), size + task.size
             yield from self._store(batch)
 
