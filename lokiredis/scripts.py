@@ -27,7 +27,7 @@ GROWING = frozenset({"enqueue", "import"})
 
 #: These change nothing.
 READING = frozenset(
-    {"agents", "dead_groups", "decisions", "explain", "explain_agent", "get", "list", "settings", "stats"}
+    {"agents", "dead_groups", "decisions", "explain", "explain_agent", "get", "graph", "list", "settings", "stats"}
 )
 
 

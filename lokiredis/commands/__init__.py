@@ -5,6 +5,7 @@ from .command import ClaimLike, Command, new_request
 from .ending import complete, exchange, fail, rate_limited, release
 from .enqueueing import Names, as_new_task, document, enqueue, enqueue_batch, key_of
 from .explaining import explain, explain_agent
+from .graphing import GraphPart, Way, graph
 from .operating import (
     cancel,
     configure,
@@ -29,8 +30,10 @@ from .reviewing import (
 __all__ = [
     "ClaimLike",
     "Command",
+    "GraphPart",
     "GroupPage",
     "Names",
+    "Way",
     "agents",
     "announce",
     "as_new_task",
@@ -54,6 +57,7 @@ __all__ = [
     "explain_agent",
     "fail",
     "get",
+    "graph",
     "heartbeat",
     "heartbeat_many",
     "key_of",
