@@ -45,6 +45,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "slowdown": ("gates:slowdown", "Let the whole fleet wait for a while."),
     },
     "Set up": {
+        "config": ("config:config", "Read and change the settings of the queue."),
         "demo": ("demo:demo", "Watch a fleet of agents work through a real plan."),
         "server": ("server:server", "Start, stop and see the embedded Redis of this folder."),
         "doctor": ("doctor:doctor", "Check that the server is fit to hold a queue."),
