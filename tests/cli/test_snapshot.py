@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -162,8 +163,10 @@ def test_trouble_with_the_folder(program: Program, queue: Queue, tmp_path: Path)
     add(queue, "x")
     process = program.start("snapshot", folder, "--every", "100ms")
     wait_until(lambda: (folder / "STATUS.txt").exists(), 30, "the first snapshot")
-    (folder / "queue").rename(folder / "old")
-    (folder / "queue").symlink_to(folder / "old")
+    with (folder / "state" / "locks" / "snapshot.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # not in the middle of a snapshot
+        (folder / "queue").rename(folder / "old")
+        (folder / "queue").symlink_to(folder / "old")
     old = (folder / "old" / "pending.json").read_bytes()
     add(queue, "y")
     assert process.stderr is not None
