@@ -66,7 +66,7 @@ def _json(value: Any) -> Any:
 
 
 #: An agent that is silent for so many times as long as it said is lost.
-_SILENT = 3
+SILENT = 3
 #: Of a task without side entries a script sends none (lua/lib/record.lua).
 _NO_SIDES = (None,) * 9
 
@@ -103,6 +103,16 @@ class Record:
     """A task as a script sent it. Reading it costs more than claiming it, so that is put off until somebody looks."""
 
     row: Sequence[Any]
+
+    @property
+    def host(self) -> str:
+        """The machine of the agent that has the task, "" when nobody has it."""
+        return text(self.row[1]).split(" ")[5]
+
+    @property
+    def lease_ms(self) -> int | None:
+        """How long the lease of the claim is, None without one."""
+        return int(text(self.row[1]).split(" ")[7] or 0) or None
 
     def task(self) -> Task:
         """The whole task."""
@@ -188,9 +198,12 @@ def _attempt(line: str) -> Attempt:
     )
 
 
-def enqueued(reply: Any) -> list[Enqueued]:
-    """Rows of id, created, state."""
-    return [Enqueued(text(id), bool(int(created)), State(text(state))) for id, created, state in reply]
+def enqueued(reply: Any, ids: Sequence[str]) -> list[Enqueued]:
+    """What became of the tasks that were sent as *ids*: created and pending, save those that the reply names."""
+    found = [Enqueued(id, True, State.PENDING) for id in ids]
+    for index, id, created, state in reply:
+        found[int(index)] = Enqueued(text(id), bool(int(created)), State(text(state)))
+    return found
 
 
 def claims(reply: Any) -> list[Claim] | NoClaim:
@@ -245,18 +258,15 @@ def one_heartbeat(reply: Any) -> Heartbeat:
     return found
 
 
-def outcome(row: Any) -> Outcome:
+def outcome(reply: Any) -> Outcome:
     """State, retries, availableAt."""
-    return Outcome(State(text(row[0])), int(row[1]), _time(_word(row[2])))
-
-
-def _word(value: Any) -> str:
-    return "" if value is None else text(value)
+    state, retries, available = text(reply).split(" ")
+    return Outcome(State(state), int(retries), _time(available))
 
 
 def exchange(reply: Any) -> Exchange:
     """Outcomes in the order of the endings, and the new claims."""
-    outcomes = [error(row[1], row[2]) if text(row[0]) == "error" else outcome(row) for row in reply[0]]
+    outcomes = [error(*row) if isinstance(row, (list, tuple)) else outcome(row) for row in reply[0]]
     return Exchange(outcomes, some_claims(reply[1]))
 
 
@@ -275,13 +285,41 @@ def page(reply: Any) -> Page:
     return Page([Record(row).task() for row in reply[1:]], text(reply[0]) if reply[0] else None)
 
 
-def _pairs(flat: Sequence[Any]) -> dict[str, str]:
+def records(reply: Any) -> tuple[list[Record], str | None]:
+    """As page, with more than a Task shows."""
+    return [Record(row) for row in reply[1:]], text(reply[0]) if reply[0] else None
+
+
+def pairs(flat: Sequence[Any]) -> dict[str, str]:
+    """Names and values that stand one after the other."""
     return {text(flat[i]): text(flat[i + 1]) for i in range(0, len(flat), 2)}
 
 
-def _breaker(words: str) -> Breaker:
-    state, failures, last_failure, opened, half_opened = words.split(" ")[:5]
-    return Breaker(state, int(failures), _time(last_failure), _time(opened), _time(half_opened))
+@dataclass(frozen=True)
+class BreakerWords:
+    """A breaker with what only the engine needs of it: what must pass before it is due, its probe, who gives way."""
+
+    breaker: Breaker
+    wait: str
+    probe: str
+    probe_token: int | None
+    skip: str
+
+
+def _breaker_words(words: str) -> BreakerWords:
+    state, failures, last_failure, opened, half_opened, wait, probe, token, skip = words.split(" ")
+    breaker = Breaker(state, int(failures), _time(last_failure), _time(opened), _time(half_opened))
+    return BreakerWords(breaker, wait, probe, int(token) if token else None, skip)
+
+
+def breaker(words: str) -> Breaker:
+    """A breaker as lua/lib/breaker.lua stores it."""
+    return _breaker_words(words).breaker
+
+
+def breaker_words(reply: Any) -> dict[str, BreakerWords]:
+    """The breakers of lua/stats.lua, whole."""
+    return {type: _breaker_words(words) for type, words in sorted(pairs(reply[6]).items())}
 
 
 def _type_stats(row: Sequence[Any]) -> TypeStats:
@@ -305,11 +343,11 @@ def stats(reply: Any) -> Stats:
         now=from_epoch(int(now)),
         counts=counts,
         types=dict(sorted(types.items())),
-        breakers={type: _breaker(words) for type, words in sorted(_pairs(breakers).items())},
+        breakers={type: breaker(words) for type, words in sorted(pairs(breakers).items())},
         paused=bool(paused),
         slowdown_until=_time(text(slowdown)) if slowdown else None,
         todo=int(todo),
-        totals={"completed": 0, "failed": 0, "dead": 0} | {k: int(v) for k, v in _pairs(totals).items()},
+        totals={"completed": 0, "failed": 0, "dead": 0} | {k: int(v) for k, v in pairs(totals).items()},
     )
 
 
@@ -334,7 +372,7 @@ def _agent(name: str, announced: Any, held_until: Any, claims: Sequence[Any], no
     else:
         words = text(announced).split("\n")
         at, every, completed, failed, host = int(words[0]), int(words[1]), int(words[2]), int(words[3]), words[4]
-        types, lost = words[5].split(), now - at > _SILENT * every
+        types, lost = words[5].split(), now - at > SILENT * every
         tasks += [id for id in words[6].split() if id not in tasks] if not lost else []
     state = "lost" if lost else "held" if until else "working" if tasks else "idle"
     return Agent(name, host, tuple(types), state, tuple(tasks), from_epoch(at), until, completed, failed)
@@ -374,7 +412,7 @@ def part(reply: Any) -> Part:
         last=text(last),
         more=bool(int(more)),
         breakers={
-            text(breakers[i]): (_breaker(text(breakers[i + 1])), _time(text(breakers[i + 2])))
+            text(breakers[i]): (breaker(text(breakers[i + 1])), _time(text(breakers[i + 2])))
             for i in range(0, len(breakers), 3)
         },
         completed=int(totals[0] or 0),
@@ -388,7 +426,7 @@ def part(reply: Any) -> Part:
 
 def settings(reply: Any) -> Mapping[str, str]:
     """Names and values as stored."""
-    return _pairs(reply)
+    return pairs(reply)
 
 
 def signal(message: Mapping[str, Any] | None) -> Signal | None:

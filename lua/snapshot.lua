@@ -35,7 +35,7 @@ else
   if not changed_ids then return {stamp, false} end
 end
 
-local seen, gone, left, read, bytes = {}, {}, {}, {}, 0
+local met, gone, left, read, bytes = {}, {}, {}, {}, 0
 -- behind(task): a page yet to come brings it.
 local function behind(task)
   local sequence = tonumber(task[SEQUENCE])
@@ -44,7 +44,7 @@ end
 
 -- take(id): whether it still fits. The first one always does, whatever its size.
 local function take(id)
-  seen[id] = true
+  met[id] = true
   bytes = bytes + known[id][BYTES]
   if #read > 0 and bytes > LARGEST_REPLY then return false end
   read[#read + 1] = id
@@ -57,10 +57,10 @@ for _, list in ipairs({wanted, changed_ids}) do
   for _, id in ipairs(list) do
     local task = known[id]
     if task then whole(task) end
-    if not task and not seen[id] then
-      seen[id] = true
+    if not task and not met[id] then
+      met[id] = true
       gone[#gone + 1] = id
-    elseif task and not seen[id] and (list == wanted or not behind(task)) then
+    elseif task and not met[id] and (list == wanted or not behind(task)) then
       if not take(id) then left[#left + 1] = id end
     end
   end
@@ -72,7 +72,7 @@ if after ~= '' then
   for i = 1, #page, 2 do ids[#ids + 1] = page[i] end
   load(ids)
   for i, id in ipairs(ids) do
-    if not seen[id] and not take(id) then
+    if not met[id] and not take(id) then
       full = true
       break
     end
@@ -87,8 +87,8 @@ for i = 1, #pairs_found, 2 do
   local due = words[B_STATE] == 'open' and string.format('%.0f', breaker_due(type, words)) or ''
   for _, word in ipairs({type, pairs_found[i + 1], due}) do found_breakers[#found_breakers + 1] = word end
 end
-local totals = redis.call('HMGET', tally, 'total:completed', 'total:dead')
-totals[3] = state.paused and 1 or 0
+-- @include lib/total_completed.lua
+local totals = {total_completed(), redis.call('HGET', tally, 'total:dead') or '0', state.paused and 1 or 0}
 return {
   stamp, since, more and 1 or 0, after, last, found_breakers, totals, gone, left,
   unpack(records(read, leases_of(read))),
