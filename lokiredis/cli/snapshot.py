@@ -61,7 +61,7 @@ class _Ended(BaseException):
 )
 @pass_session
 def snapshot(session: Session, /, folder: Path, every: float | None, extras: bool, escape_html: bool) -> None:
-    """Write the documented files of a .loki folder from the queue.
+    """Write the documented files of a .loki folder.
 
     DIR/queue/*.json, circuitBreakers in DIR/state/orchestrator.json, with --extras what other tools read, and a
     decision report of each completed task in DIR/logs/decisions. All files are of one moment; a file that is right
