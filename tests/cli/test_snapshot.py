@@ -38,7 +38,7 @@ def test_once(cli: Cli, queue: Queue, tmp_path: Path) -> None:
     add(queue, "y", "b")
     done(queue, take(queue, "b"))
     found = cli.json("snapshot", tmp_path / ".loki")
-    assert found.keys() == {"at", "exact", "cursor", "counts", "written", "reports"}
+    assert found.keys() == {"at", "exact", "cursor", "counts", "written", "reports", "decisions"}
     assert (found["exact"], found["counts"]["pending"], found["counts"]["completed"], found["reports"]) == (
         True,
         1,
@@ -49,7 +49,7 @@ def test_once(cli: Cli, queue: Queue, tmp_path: Path) -> None:
     assert _ids(tmp_path / ".loki") == ["x"]
     ran = cli("snapshot", tmp_path / ".loki")
     assert "1 pending, 0 in-progress, 1 completed" in ran.out
-    assert ran.out.endswith("0 files written, 0 decision reports archived\n")
+    assert ran.out.endswith("0 files written, 0 decision reports archived, 0 reviews written down\n")
 
 
 def test_without_extras(cli: Cli, tmp_path: Path) -> None:
