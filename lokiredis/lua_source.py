@@ -4,7 +4,8 @@ Lua 5.1 has no constants, and every local that a function uses from outside is l
 time a script starts: with 100 locals that took longer than the work itself. So names that never change are put in place
 here: constants (names in capitals with a literal), the keys, and the prefix. The sources stay readable; the server gets
 ``KEYS[7]`` and ``13``. A fixed key that a script does not declare, because few of its calls need it, is named from the
-prefix: each name among KEYS costs every call 1 µs. Functions of an included file that a script never calls are left out.
+prefix: each name among KEYS costs every call 1 µs. Functions of an included file that a script never calls are left
+out. Below a line ``-- @calls name`` that function stands in for ``redis.call`` (lua/lib/trial.lua).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _INCLUDE = re.compile(r"^( *)-- @include (\S+)$", re.M)
+_CALLS = re.compile(r"^-- @calls (\w+)$", re.M)
 _LITERAL = r"(?:-?[\d.]+|'[^'\n]*')"
 _CONSTANTS = re.compile(rf"^ *local ([A-Z][A-Z0-9_]*(?:, [A-Z][A-Z0-9_]*)*) = ({_LITERAL}(?:, {_LITERAL})*)$", re.M)
 _TOKEN = re.compile(
@@ -47,7 +49,13 @@ def expand(text: str, folder: Path, replaced: Mapping[str, str], seen: set[str] 
         text = expand(replaced.get(path) or (folder / path).read_text(encoding="utf-8"), folder, replaced, here)
         return re.sub(r"^(?=.)", match[1], text, flags=re.M)
 
-    return _INCLUDE.sub(included, text)
+    return _through(_INCLUDE.sub(included, text))
+
+
+def _through(text: str) -> str:
+    """*text* with another function in place of redis.call, from the line on that names it."""
+    before, *rest = _CALLS.split(text, maxsplit=1)
+    return before + rest[1].replace("redis.call(", f"{rest[0]}(") if rest else text
 
 
 def fold(source: str, keys: tuple[str, ...], undeclared: Iterable[str] = ()) -> str:

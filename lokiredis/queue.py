@@ -27,6 +27,7 @@ from .executor import RETRY_FOR, Executor
 from .keys import Keys
 from .models import Claim, Enqueued, Event, NewTask, NoClaim, Signal
 from .outages import FAILURES, RETRYABLE
+from .review import DeadGroup
 from .scripts import NAMES, load
 from .server import read_server, read_server_async
 
@@ -141,7 +142,7 @@ class Queue(Executor):
 
         (``import`` is a word of Python's own.) ``default_type`` is for entries without a type. ``dry_run`` changes
         nothing. A file of more than *max_bytes* is refused. What can't be taken stands in the report, the rest goes in;
-        docs/files.md has the shapes. Raises InvalidTask, with ``data["file"]``, before anything is stored when a file
+        docs/import.md has the shapes. Raises InvalidTask, with ``data["file"]``, before anything is stored when a file
         can't be read to its end or a folder has none; OSError; QueueFull, with what came before it stored.
         """
         from .files import importing
@@ -170,6 +171,28 @@ class Queue(Executor):
         from .worker.by_hand import Work
 
         return Work(self, agent, types, lease, wait)
+
+    def dead_groups(self, type: str | None = None) -> builtins.list[DeadGroup]:
+        """All dead letters by the pattern of their failure, the largest group first."""
+        return self._drive(steps.dead_groups(self.keys, type))
+
+    def canary_dead(
+        self,
+        id: str,
+        others: Iterable[str],
+        *,
+        force: bool = False,
+        by: str | None = None,
+        reason: str = "",
+        request: str | None = None,
+    ) -> int:
+        """Retry a dead letter, and *others* when it has completed; returns how many others wait for that now.
+
+        They stay dead letters until then, and when it fails again. Any decision about one of them takes it out. Raises
+        as retry_dead, for the canary; others that are no dead letters (any more) are left alone.
+        """
+        given = steps.canary_dead(self.keys, id, others, force=force, by=by, reason=reason, request=request)
+        return self._drive(given)
 
     def listen(self, *, timeout: float | None = None) -> Iterator[Signal]:
         """The queue's signals (SLOWDOWN, CANCEL …) as they come, for *timeout* seconds or for ever.
@@ -231,6 +254,7 @@ class Queue(Executor):
     resolve_dead = _sync(commands.resolve_dead)
     discard_dead = _sync(commands.discard_dead)
     escalate_dead = _sync(commands.escalate_dead)
+    decisions = _sync(commands.decisions)
     pause = _sync(commands.pause)
     resume = _sync(commands.resume)
     slowdown = _sync(commands.slowdown)
@@ -244,6 +268,8 @@ class Queue(Executor):
     counts = _sync(commands.counts)
     breakers = _sync(commands.breakers)
     agents = _sync(commands.agents)
+    explain = _sync(commands.explain)
+    explain_agent = _sync(commands.explain_agent)
 
 
 class AsyncQueue(AsyncExecutor):
@@ -344,6 +370,24 @@ class AsyncQueue(AsyncExecutor):
 
         return AsyncWork(self, agent, types, lease, wait)
 
+    async def dead_groups(self, type: str | None = None) -> builtins.list[DeadGroup]:
+        """As :meth:`Queue.dead_groups`."""
+        return await self._drive(steps.dead_groups(self.keys, type))
+
+    async def canary_dead(
+        self,
+        id: str,
+        others: Iterable[str],
+        *,
+        force: bool = False,
+        by: str | None = None,
+        reason: str = "",
+        request: str | None = None,
+    ) -> int:
+        """As :meth:`Queue.canary_dead`."""
+        given = steps.canary_dead(self.keys, id, others, force=force, by=by, reason=reason, request=request)
+        return await self._drive(given)
+
     async def listen(self, *, timeout: float | None = None) -> AsyncIterator[Signal]:
         """As :meth:`Queue.listen`: ``async for signal in queue.listen()``."""
         self._stay_in_loop()
@@ -396,6 +440,7 @@ class AsyncQueue(AsyncExecutor):
     resolve_dead = _async(commands.resolve_dead)
     discard_dead = _async(commands.discard_dead)
     escalate_dead = _async(commands.escalate_dead)
+    decisions = _async(commands.decisions)
     pause = _async(commands.pause)
     resume = _async(commands.resume)
     slowdown = _async(commands.slowdown)
@@ -409,6 +454,8 @@ class AsyncQueue(AsyncExecutor):
     counts = _async(commands.counts)
     breakers = _async(commands.breakers)
     agents = _async(commands.agents)
+    explain = _async(commands.explain)
+    explain_agent = _async(commands.explain_agent)
 
 
 __all__ = ["AsyncQueue", "Queue"]

@@ -66,7 +66,7 @@ def _json(value: Any) -> Any:
 
 
 #: An agent that is silent for so many times as long as it said is lost.
-_SILENT = 3
+SILENT = 3
 #: Of a task without side entries a script sends none (lua/lib/record.lua).
 _NO_SIDES = (None,) * 9
 
@@ -290,7 +290,8 @@ def records(reply: Any) -> tuple[list[Record], str | None]:
     return [Record(row) for row in reply[1:]], text(reply[0]) if reply[0] else None
 
 
-def _pairs(flat: Sequence[Any]) -> dict[str, str]:
+def pairs(flat: Sequence[Any]) -> dict[str, str]:
+    """Names and values that stand one after the other."""
     return {text(flat[i]): text(flat[i + 1]) for i in range(0, len(flat), 2)}
 
 
@@ -311,13 +312,14 @@ def _breaker_words(words: str) -> BreakerWords:
     return BreakerWords(breaker, wait, probe, int(token) if token else None, skip)
 
 
-def _breaker(words: str) -> Breaker:
+def breaker(words: str) -> Breaker:
+    """A breaker as lua/lib/breaker.lua stores it."""
     return _breaker_words(words).breaker
 
 
 def breaker_words(reply: Any) -> dict[str, BreakerWords]:
     """The breakers of lua/stats.lua, whole."""
-    return {type: _breaker_words(words) for type, words in sorted(_pairs(reply[6]).items())}
+    return {type: _breaker_words(words) for type, words in sorted(pairs(reply[6]).items())}
 
 
 def _type_stats(row: Sequence[Any]) -> TypeStats:
@@ -341,11 +343,11 @@ def stats(reply: Any) -> Stats:
         now=from_epoch(int(now)),
         counts=counts,
         types=dict(sorted(types.items())),
-        breakers={type: _breaker(words) for type, words in sorted(_pairs(breakers).items())},
+        breakers={type: breaker(words) for type, words in sorted(pairs(breakers).items())},
         paused=bool(paused),
         slowdown_until=_time(text(slowdown)) if slowdown else None,
         todo=int(todo),
-        totals={"completed": 0, "failed": 0, "dead": 0} | {k: int(v) for k, v in _pairs(totals).items()},
+        totals={"completed": 0, "failed": 0, "dead": 0} | {k: int(v) for k, v in pairs(totals).items()},
     )
 
 
@@ -370,7 +372,7 @@ def _agent(name: str, announced: Any, held_until: Any, claims: Sequence[Any], no
     else:
         words = text(announced).split("\n")
         at, every, completed, failed, host = int(words[0]), int(words[1]), int(words[2]), int(words[3]), words[4]
-        types, lost = words[5].split(), now - at > _SILENT * every
+        types, lost = words[5].split(), now - at > SILENT * every
         tasks += [id for id in words[6].split() if id not in tasks] if not lost else []
     state = "lost" if lost else "held" if until else "working" if tasks else "idle"
     return Agent(name, host, tuple(types), state, tuple(tasks), from_epoch(at), until, completed, failed)
@@ -384,6 +386,7 @@ class Part:
     #: Where the next call goes on; ``since`` is None when changes may be lost: begin anew.
     since: str | None
     after: str
+    last: str
     #: Whether there are more changes.
     more: bool
     #: With the time from which on an open one lets a probe through. Only when nothing more is to come.
@@ -400,15 +403,16 @@ class Part:
 def part(reply: Any) -> Part:
     """A part of a snapshot."""
     if not reply[1]:
-        return Part(int(reply[0]), None, "0", False, {}, 0, 0, False, [], [], [])
-    now, since, more, after, breakers, totals, gone, left, *rows = reply
+        return Part(int(reply[0]), None, "0", "", False, {}, 0, 0, False, [], [], [])
+    now, since, more, after, last, breakers, totals, gone, left, *rows = reply
     return Part(
         now=int(now),
         since=text(since),
         after=text(after),
+        last=text(last),
         more=bool(int(more)),
         breakers={
-            text(breakers[i]): (_breaker(text(breakers[i + 1])), _time(text(breakers[i + 2])))
+            text(breakers[i]): (breaker(text(breakers[i + 1])), _time(text(breakers[i + 2])))
             for i in range(0, len(breakers), 3)
         },
         completed=int(totals[0] or 0),
@@ -422,7 +426,7 @@ def part(reply: Any) -> Part:
 
 def settings(reply: Any) -> Mapping[str, str]:
     """Names and values as stored."""
-    return _pairs(reply)
+    return pairs(reply)
 
 
 def signal(message: Mapping[str, Any] | None) -> Signal | None:

@@ -15,6 +15,7 @@ from .commands import Command
 from .errors import DependencyCycle, InvalidTask, LokiRedisError, TaskExists
 from .keys import Keys
 from .models import Claim, Enqueued, NewTask, NoClaim
+from .review import DeadGroup, DeadLetter
 
 T = TypeVar("T")
 
@@ -146,6 +147,40 @@ def enqueue_many(
             if answer.id != made[i].id:
                 renamed[made[i].id] = answer.id
     return [result for result in results if result is not None]
+
+
+def dead_groups(keys: Keys, type: str | None) -> Steps[list[DeadGroup]]:
+    """All dead letters by the pattern of their failure, the largest group first."""
+    letters: dict[str, dict[str, DeadLetter]] = {}
+    patterns: dict[str, str] = {}
+    cursor: str | None = None
+    while True:
+        page: commands.GroupPage = yield commands.dead_groups(keys, type, cursor=cursor)
+        patterns |= page.patterns
+        for letter in page.letters:
+            letters.setdefault(letter.group, {})[letter.id] = letter
+        cursor = page.cursor
+        if cursor is None:
+            break
+    groups = [
+        DeadGroup(group, patterns[group], tuple(sorted(found.values(), key=lambda letter: letter.sequence)))
+        for group, found in letters.items()
+    ]
+    return sorted(groups, key=lambda group: (-len(group.letters), group.pattern))
+
+
+def canary_dead(
+    keys: Keys, id: str, others: Iterable[str], *, force: bool, by: str | None, reason: str, request: str | None
+) -> Steps[int]:
+    """Link the others first, then retry the canary: whenever this is cut off, nothing has been released too early."""
+    rest = list(dict.fromkeys(other for other in others if other != id))
+    parts = [rest[first : first + MOST_TASKS] for first in range(0, len(rest), MOST_TASKS)] or [[]]
+    linked = 0
+    for number, part in enumerate(parts, 1):
+        go = number == len(parts)
+        named: dict[str, Any] = {"count": len(rest), "go": go, "force": force, "by": by, "reason": reason}
+        linked += yield commands.canary_dead(keys, id, part, request=request, **named)
+    return linked
 
 
 def _fits(command: Command[Any], tasks: Sequence[NewTask]) -> bool:

@@ -299,6 +299,33 @@ def test_admin_reads(server: RedisServer, client: Redis) -> None:
     _measure(server, client, scenario)
 
 
+def test_explanations(server: RedisServer, client: Redis) -> None:
+    """At the end of a long chain, and while a claim would have a fleet's lost leases and a long release to do."""
+
+    def scenario(queue: ClockedQueue) -> None:
+        plan = [
+            NewTask(type="c", id=f"c{i}", idempotency_key="", dependencies=(f"c{i - 1}",) if i else ())
+            for i in range(5000)
+        ]
+        queue.enqueue_many(plan)
+        add_many(queue, 3000, "lost", timeout=30)
+        add(queue, "parent", "p")
+        add_many(queue, 20_000, "free", dependencies=("parent",))
+        for number in range(3):
+            queue.claim_many(f"agent-{number}", "a", 1000)
+        done(queue, take(queue, "p"))
+        for _ in range(4):
+            queue.clock.advance(30)
+            queue.claim("bystander", "no-such-work")
+        _begin(client)
+        assert not queue.explain("c4999").walked_all
+        assert queue.explain("lost2999").task.place == "leased"
+        assert queue.explain("free19999").expected == "blocked"
+        assert queue.explain_agent("me", "a").task == "lost0"
+
+    _measure(server, client, scenario)
+
+
 def test_a_waiting_agent_carries_on(server: RedisServer, client: Redis) -> None:
     """When the only other client died after a completion, an agent that waits is woken and gets the freed work."""
     queue = Queue(client, f"q-{uuid4().hex[:12]}")

@@ -34,6 +34,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "list": ("listing:list_tasks", "List the tasks in one state."),
         "events": ("events:events", "Tell what happened in the queue, or follow it as it happens."),
         "show": ("show:show", "Show one task with everything that is known about it."),
+        "explain": ("explain:explain", "Say why a task does not run, or why an agent gets nothing."),
         "agents": ("agents:agents", "List who works for the queue, and on what."),
     },
     "Operate": {

@@ -63,9 +63,9 @@ class _Ended(BaseException):
 def snapshot(session: Session, /, folder: Path, every: float | None, extras: bool, escape_html: bool) -> None:
     """Write the documented files of a .loki folder from the queue.
 
-    DIR/queue/*.json, circuitBreakers in DIR/state/orchestrator.json, with --extras what other tools read, and a decision
-    report of each completed task in DIR/logs/decisions. All files are of one moment; a file that is right already is
-    left alone. docs/files.md tells what each holds.
+    DIR/queue/*.json, circuitBreakers in DIR/state/orchestrator.json, with --extras what other tools read, and a
+    decision report of each completed task in DIR/logs/decisions. All files are of one moment; a file that is right
+    already is left alone. docs/files.md tells what each holds.
 
     JSON: {"at", "exact", "cursor", "counts", "written", "reports"}; with --every nothing.
     """

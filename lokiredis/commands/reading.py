@@ -68,12 +68,14 @@ def agents(keys: Keys, /) -> Command[list[Agent]]:
     return build("agents", keys, replies.agents)
 
 
-def snapshot(keys: Keys, /, *, after: str, since: str, limit: int, ids: Sequence[str] = ()) -> Command[replies.Part]:
-    """The next part of a snapshot (lua/snapshot.lua): up to *limit* new tasks, as many changed ones, and *ids*.
+def snapshot(
+    keys: Keys, /, *, after: str = "0", last: str = "", since: str = "", limit: int, ids: Sequence[str] = ()
+) -> Command[replies.Part]:
+    """The next part of a snapshot (lua/snapshot.lua): up to *limit* new tasks, about as many changed ones, and *ids*.
 
-    *after* and *since* are those of the part before, ``"0"`` and ``""`` at first. Raises InvalidTask.
+    *after*, *last* and *since* are those of the part before. Raises InvalidTask.
     """
-    return build("snapshot", keys, replies.part, ids, after=after, since=since, limit=arguments.limit(limit))
+    return build("snapshot", keys, replies.part, ids, after=after, last=last, since=since, limit=arguments.limit(limit))
 
 
 def settings(keys: Keys, /) -> Command[Settings]:

@@ -30,7 +30,7 @@ _KNOWN = RESERVED | frozenset(
 )
 #: Kept for later: they have no meaning yet.
 _LATER = frozenset("group locks pool budget usage".split())
-#: As people and tools write a priority (docs/files.md).
+#: As people and tools write a priority (docs/import.md).
 PRIORITIES = {
     "critical": 10, "urgent": 10, "highest": 10, "high": 8, "medium": 5, "normal": 5, "low": 3, "lowest": 1,
     "background": 1,

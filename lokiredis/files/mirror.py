@@ -58,7 +58,7 @@ class Mirror:
     def _reset(self) -> None:
         self.close()
         self._tasks: dict[str, Kept] = {}
-        self._after, self._since = "0", ""
+        self._after, self._last, self._since = "0", "", ""
         self._used = 0
         #: States whose files may differ from what they were; whoever writes them takes a state out.
         self.touched = set(State)
@@ -105,7 +105,9 @@ class Mirror:
             ids = [id for id, _ in zip(wanted, range(_AT_ONCE), strict=False)]
             since = self._since if exact else ""
             part = self._queue.run(
-                commands.snapshot(self._queue.keys, after=self._after, since=since, limit=_AT_ONCE, ids=ids)
+                commands.snapshot(
+                    self._queue.keys, after=self._after, last=self._last, since=since, limit=_AT_ONCE, ids=ids
+                )
             )
             if part.since is None:
                 return False
@@ -122,7 +124,7 @@ class Mirror:
         return True
 
     def _take(self, part: Part) -> None:
-        self._after, self._since, self.now = part.after, part.since or "", part.now
+        self._after, self._last, self._since, self.now = part.after, part.last, part.since or "", part.now
         self.completed, self.dead, self.paused = part.completed, part.dead, part.paused
         if part.after == "" and not part.more:
             self.breakers = part.breakers

@@ -31,8 +31,12 @@ log = logging.getLogger("lokiredis.worker")
 Handler = Callable[[Any], Any]
 H = TypeVar("H", bound=Handler)
 
-#: How long one claim waits on the server before the worker looks around.
-_WAIT = 30.0
+#: How long one claim waits on the server before the worker looks around. As short as the claim's own rounds of half a
+#: minute it would make three calls of each: when the round ends, when the wait ends, and the next one's first.
+_WAIT = 600.0
+#: An idle worker of which nothing is new announces itself only every so many times: most of what a thousand of them
+#: cost their server was that.
+_QUIET = 3
 #: How often leases and time limits are looked at, in seconds, at most.
 _TICK = 0.5
 _MOST_ENDINGS = 1000
@@ -89,6 +93,9 @@ class Worker:
         self._asking: asyncio.Task[Any] | None = None
         self._leases: Leases
         self._threads: ThreadPoolExecutor
+        #: What was announced last, and how many times it was left out since, as nothing was new.
+        self._announced: tuple[list[str], int, int] | None = None
+        self._not_announced = 0
         #: Tasks that this worker completed, and attempts of it that failed.
         self.completed = 0
         self.failed = 0
@@ -310,8 +317,10 @@ class Worker:
     async def _work(self, job: Job) -> None:
         """Run the handler to its end, and leave the ending for the pump."""
         ending: Ending | None = None
+        job.begun = True
         try:
-            ending = await self._outcome(job)
+            if job.stopped is None:
+                ending = await self._outcome(job)
         except asyncio.CancelledError:
             pass
         if job.stopped is not None:
@@ -390,7 +399,9 @@ class Worker:
             return
         job.stopped = why
         log.warning("%s is stopped: %s", job.claim.id, why.value)
-        job.work.cancel()
+        # Cancelled before its first step it would never run, and never give back its slot.
+        if job.begun:
+            job.work.cancel()
 
     def _ending_of_stopped(self, job: Job, ending: Ending | None) -> Ending | None:
         if job.stopped in (Stop.CANCELLED, Stop.LOST):
@@ -414,7 +425,15 @@ class Worker:
 
     def _announce(self, queue: Queue, every: float) -> None:
         tasks = [job.claim.id for job in self.running]
-        queue.announce(self.agent, self.types, tasks=tasks, completed=self.completed, failed=self.failed, every=every)
+        done, failed = self.completed, self.failed
+        news = (tasks, done, failed) != self._announced
+        quiet = every > 0 and not tasks
+        if quiet and not news and self._not_announced < _QUIET - 1:
+            self._not_announced += 1
+            return
+        every = every * _QUIET if quiet else every
+        queue.announce(self.agent, self.types, tasks=tasks, completed=done, failed=failed, every=every)
+        self._announced, self._not_announced = (tasks, done, failed), 0
 
     # Outages
 

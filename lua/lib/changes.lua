@@ -19,7 +19,7 @@ end
 -- changes(since, most): ids that changed after that entry (about as many as most), the entry up to which they did, and
 -- whether there are more. nil when the entry itself is gone: what came after it may be, too.
 local function changes(since, most)
-  local ids, seen, more = {}, {}, true
+  local ids, met, more = {}, {}, true
   while more and #ids < most do
     local part = redis.call('XRANGE', events, since, '+', 'COUNT', ENTRIES_AT_ONCE)
     if since == '0-0' then
@@ -31,8 +31,8 @@ local function changes(since, most)
     for i, entry in ipairs(part) do
       if entry[1] ~= since then
         for id in string.gmatch(lines_of(entry), '\n%S+ (%S+)') do
-          if id ~= '-' and not seen[id] then
-            seen[id] = true
+          if id ~= '-' and not met[id] then
+            met[id] = true
             ids[#ids + 1] = id
           end
         end

@@ -203,6 +203,18 @@ OPERATIONS: Mapping[str, Operation] = {
         bury("a"),
         [Step(lambda q, _: q.escalate_dead("a", "decided: the first"), after=5)],
     ),
+    "canary_dead": Operation(
+        "canary_dead",
+        lambda q, _: q.canary_dead("a", ["b", "c", "nobody"], reason="the registry is up again"),
+        [*bury("a"), *bury("b"), *bury("c")],
+        [Step(lambda q, _: q.discard_dead("b", "no use")), take("other", "agent-2")],
+    ),
+    "a canary is completed": Operation(
+        "complete",
+        lambda q, seen: q.complete(seen["claim"], decision_report=REPORT),
+        [*bury("a"), *bury("b"), Step(lambda q, _: q.canary_dead("a", ["b"])), take()],
+        [take("other", "agent-2")],
+    ),
     "pause": Operation("pause", lambda q, _: q.pause(), [], [Step(lambda q, _: q.resume())]),
     "pause a type": Operation(
         "pause", lambda q, _: q.pause("build"), [add("a")], [Step(lambda q, _: q.resume("build"))]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lokiredis import InvalidTask, Queue, State
+from lokiredis import Claim, InvalidTask, Queue, State
 from lokiredis.worker import Context, GiveUp, HandBack, ThreadContext, Worker
 from lokiredis.worker.health import Health
 from lokiredis.worker.job import Stop
@@ -196,6 +196,34 @@ async def test_a_cancelled_task_ends_at_once(queue: Queue, make_worker: Make) ->
     queue.cancel("x", "no more")
     await asyncio.wait_for(ended.wait(), 10)
     await until(lambda: not worker.running)
+    assert _state(queue, "x") is State.CANCELLED
+
+
+async def test_a_task_that_is_stopped_before_its_first_step(
+    queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cancel that comes with the claim: its handler never runs, and its slot is free for the next task."""
+    worker = make_worker()
+    begun: list[str] = []
+    start = worker._start
+
+    def start_too_late(claim: Claim, asked: float) -> None:
+        start(claim, asked)
+        if claim.id == "x":
+            queue.cancel("x", "no more")
+            worker._stop_job(worker.running[0], Stop.CANCELLED)
+
+    monkeypatch.setattr(worker, "_start", start_too_late)
+
+    @worker.handler("a")
+    async def work(context: Context) -> dict[str, Any]:
+        begun.append(context.task.id)
+        return REPORT
+
+    queue.enqueue_many([{"type": "a", "id": id, "payload": {"id": id}} for id in ("x", "y")])
+    started(worker)
+    await until(_done(queue, 1))
+    assert begun == ["y"]
     assert _state(queue, "x") is State.CANCELLED
 
 
@@ -449,6 +477,23 @@ async def test_it_announces_itself(queue: Queue, make_worker: Make) -> None:
     worker.stop()
     await asyncio.wait_for(run, 10)
     assert queue.agents() == []
+
+
+def test_an_idle_worker_announces_itself_less_often(queue: Queue) -> None:
+    """Each third time, and it says so: a thousand idle ones shall cost the server little. News is told at once."""
+    worker = Worker(queue)  # type: ignore[arg-type]
+    told: list[tuple[float, int]] = []
+
+    class Told:
+        def announce(self, agent: str, types: Any, *, tasks: Any, completed: int, failed: int, every: float) -> None:
+            told.append((every, completed))
+
+    for completed in (0, 0, 0, 0, 1, 1, 1, 1):
+        worker.completed = completed
+        worker._announce(Told(), 20)  # type: ignore[arg-type]
+    assert told == [(60, 0), (60, 0), (60, 1), (60, 1)]
+    worker._announce(Told(), 0)  # type: ignore[arg-type]
+    assert told[-1] == (0, 1)
 
 
 async def test_health_is_told(queue: Queue, make_worker: Make, tmp_path: Path) -> None:
