@@ -207,7 +207,8 @@ def test_an_id_that_was_used_again(server7: RedisServer, tmp_path: Path) -> None
     assert (copy.get("y").place, copy.get("x").place) == ("ready", "blocked")
 
 
-def test_a_probe_goes_on(server7: RedisServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["out", "out.jsonl"])
+def test_a_probe_goes_on(server7: RedisServer, tmp_path: Path, name: str) -> None:
     """Half-open breakers keep the task that decides, and its agent ends it in the new queue with the old token."""
     queue, copy = new_queue(server7), new_queue(server7)
     queue.configure(breaker_defaults={"failureThreshold": 1, "halfOpenAfter": 0, "cooldownSeconds": 0})
@@ -215,8 +216,10 @@ def test_a_probe_goes_on(server7: RedisServer, tmp_path: Path) -> None:
     add(queue, "x")
     claim = take(queue, lease=120)
     assert queue.breakers()["a"].state == "half-open"
-    queue.export(tmp_path / "out.jsonl")
-    copy.import_(tmp_path / "out.jsonl")
+    add(queue, "keyed", "b", idempotency_key=None, title="none of its own")
+    queue.export(tmp_path / name)
+    copy.import_(tmp_path / name)
+    assert picture(copy) == picture(queue)
     assert copy.heartbeat(claim).deadline is not None
     done(copy, claim)
     assert copy.breakers()["a"].state == "closed"
