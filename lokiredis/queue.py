@@ -34,8 +34,7 @@ from .server import read_server, read_server_async
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from .files.exporting import Exported
-    from .files.report import Imported
+    from .files.report import Exported, Imported
     from .worker.by_hand import AsyncWork, Work
 
 T = TypeVar("T")
