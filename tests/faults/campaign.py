@@ -17,6 +17,7 @@ from types import TracebackType
 from lokiredis import Queue
 
 from ..servers import RedisServer
+from ..waiting import wait_until
 from .counts import Counts, all_tasks, count
 from .ledger import Ledger
 from .working import TYPES
@@ -54,6 +55,7 @@ class Campaign:
         self._all.callback(self.ledger.close)
         self.queue = self._all.enter_context(Queue.from_url(server.url, NAME, retry_for=60))
         self._workers: dict[int, subprocess.Popen[bytes]] = {}
+        self._agents: dict[int, str] = {}
         self._producers: list[subprocess.Popen[bytes]] = []
         self._started = 0
         self.killed_workers = 0
@@ -78,6 +80,8 @@ class Campaign:
         for number in range(self.size.producers):
             self._start_producer(number)
         self._strike_until_done(strike)
+        # One that was started a moment ago would be ended by SIGTERM before it can stop by it.
+        wait_until(self._all_at_work, 60, "workers that are there")
         for slot, process in self._workers.items():
             process.send_signal(signal.SIGTERM)
             self._expect_0(f"worker {slot}", process.wait(timeout=60))
@@ -117,6 +121,10 @@ class Campaign:
         for number, producer in enumerate(self._producers):
             self._expect_0(f"producer {number}", producer.wait())
 
+    def _all_at_work(self) -> bool:
+        there = {agent.name for agent in self.queue.agents()}
+        return all(name in there for name in self._agents.values())
+
     def _restart_what_ended(self) -> None:
         for slot, process in list(self._workers.items()):
             if process.poll() is not None:
@@ -131,7 +139,7 @@ class Campaign:
 
     def _start_worker(self, slot: int) -> None:
         self._started += 1
-        agent = f"worker-{slot}/{self._started}"
+        agent = self._agents[slot] = f"worker-{slot}/{self._started}"
         if slot % _ONE_COMMAND_OF:
             words = ["tests.faults.working", self.server.url, NAME, agent, self._path, str(self.size.lease)]
         else:

@@ -194,10 +194,12 @@ def test_what_a_failover_loses(program7: Path) -> None:
         assert held
         queue.complete(done, decision_report=_REPORT["decisionReport"])
         queue.enqueue(id="new", type="new")
+        never = queue.claim("me", "new", lease=60)
+        assert never
 
         fleet.servers[0].kill()
         with pytest.raises(TaskNotFound):
-            queue.get("new")
+            queue.heartbeat(never)
         assert queue.enqueue(id="new", type="new").created
         again = queue.claim("other", "held", lease=60)
         assert again

@@ -274,6 +274,39 @@ async def test_a_lost_claim_ends_its_work(queue: Queue, make_worker: Make) -> No
     assert _state(queue, "x") is State.PENDING
 
 
+async def test_a_task_that_is_given_anew_to_the_same_worker(queue: Queue, make_worker: Make) -> None:
+    """After its claim was lost, long before a heartbeat could tell: the first work on it ends, the second counts."""
+    worker = make_worker(lease=600, concurrency=2)
+    begun: list[Context] = []
+    ended, go_on = asyncio.Event(), asyncio.Event()
+
+    @worker.handler("a")
+    async def work(context: Context) -> dict[str, Any]:
+        begun.append(context)
+        try:
+            await go_on.wait()
+        except asyncio.CancelledError:
+            ended.set()
+            raise
+        return REPORT
+
+    queue.enqueue(type="a", id="x")
+    started(worker)
+    await until(lambda: begun)
+    queue.release(begun[0].claim)
+    await asyncio.wait_for(ended.wait(), 20)
+    assert begun[0].cancelled
+    go_on.set()
+    await until(_done(queue, 1))
+    await until(lambda: not worker.running)
+    task = queue.get("x")
+    assert [(attempt.token, attempt.outcome) for attempt in task.attempts] == [
+        (begun[0].token, "released"),
+        (begun[1].token, "completed"),
+    ]
+    assert worker._free == 2
+
+
 async def test_the_timeout_ends_the_work(queue: Queue, make_worker: Make) -> None:
     """An attempt that takes longer than the task's timeout is stopped and fails."""
     worker = make_worker()
