@@ -35,8 +35,7 @@ from .task_graph import Graph
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from .files.exporting import Exported
-    from .files.report import Imported
+    from .files.report import Exported, Imported
     from .worker.by_hand import AsyncWork, Work
 
 T = TypeVar("T")
@@ -143,7 +142,7 @@ class Queue(Executor):
 
         (``import`` is a word of Python's own.) ``default_type`` is for entries without a type. ``dry_run`` changes
         nothing. A file of more than *max_bytes* is refused. What can't be taken stands in the report, the rest goes in;
-        docs/files.md has the shapes. Raises InvalidTask, with ``data["file"]``, before anything is stored when a file
+        docs/import.md has the shapes. Raises InvalidTask, with ``data["file"]``, before anything is stored when a file
         can't be read to its end or a folder has none; OSError; QueueFull, with what came before it stored.
         """
         from .files import importing
