@@ -250,7 +250,9 @@ class Worker:
         pause = _BACKOFF[0]
         try:
             while not self._stopping:
-                todo = steps.claim_by(command, self.queue.keys, self.types, wait=_WAIT, now=time.monotonic, asking=note)
+                # After an outage the first answer is to be seen, which a wait would keep to itself.
+                wait = 0 if self.away else _WAIT
+                todo = steps.claim_by(command, self.queue.keys, self.types, wait=wait, now=time.monotonic, asking=note)
                 try:
                     found = await self.queue._drive_to_end(todo)
                     if given_up and isinstance(found, Claim):
