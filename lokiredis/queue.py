@@ -9,6 +9,7 @@ import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from . import commands, event_steps, event_stream, replies, steps
@@ -34,10 +35,15 @@ from .task_graph import Graph
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from .files.exporting import Exported
+    from .files.report import Imported
     from .worker.by_hand import AsyncWork, Work
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+#: A larger file is not imported unless the caller allows it: 1 GiB.
+LARGEST_FILE = 1024**3
 
 
 def _signature(method: Callable[..., Any], build: Callable[..., Any]) -> None:
@@ -124,6 +130,37 @@ class Queue(Executor):
         that part is stored. Dicts use the documented camelCase names.
         """
         return self._drive(steps.enqueue_many(self.keys, tasks, request=request))
+
+    def import_(
+        self,
+        path: str | Path,
+        *,
+        default_type: str | None = None,
+        dry_run: bool = False,
+        max_bytes: int = LARGEST_FILE,
+    ) -> Imported:
+        """Take the tasks of a .loki folder or of one file, in any state; ids that are there already stay as they are.
+
+        (``import`` is a word of Python's own.) ``default_type`` is for entries without a type. ``dry_run`` changes
+        nothing. A file of more than *max_bytes* is refused. What can't be taken stands in the report, the rest goes in;
+        docs/files.md has the shapes. Raises InvalidTask, with ``data["file"]``, before anything is stored when a file
+        can't be read to its end or a folder has none; OSError; QueueFull, with what came before it stored.
+        """
+        from .files import importing
+
+        return self._drive(
+            importing.import_(self.keys, path, default_type=default_type, dry_run=dry_run, max_bytes=max_bytes)
+        )
+
+    def export(self, path: str | Path, *, replace: bool = False) -> Exported:
+        """Write all tasks, breakers and settings to a folder, as the documented files, or to one file of JSON lines.
+
+        A folder when *path* is one or has no suffix. ``replace`` overwrites what is there. Each task is written once,
+        as it was when its page was read; pause the queue for a picture of one moment. Raises FileExistsError, OSError.
+        """
+        from .files import exporting
+
+        return self._drive(exporting.export(self.keys, path, replace=replace))
 
     def work(self, agent: str, types: str | Iterable[str], *, lease: float = 60, wait: float | None = 0) -> Work:
         """A block around one task: ``with queue.work(agent, types) as claim``, a NoClaim when there is none.
@@ -307,6 +344,27 @@ class AsyncQueue(AsyncExecutor):
     ) -> builtins.list[Enqueued]:
         """As :meth:`Queue.enqueue_many`."""
         return await self._drive(steps.enqueue_many(self.keys, tasks, request=request))
+
+    async def import_(
+        self,
+        path: str | Path,
+        *,
+        default_type: str | None = None,
+        dry_run: bool = False,
+        max_bytes: int = LARGEST_FILE,
+    ) -> Imported:
+        """As :meth:`Queue.import_`. The files are read in a thread."""
+        from .files import importing
+
+        return await self._drive_in_thread(
+            importing.import_(self.keys, path, default_type=default_type, dry_run=dry_run, max_bytes=max_bytes)
+        )
+
+    async def export(self, path: str | Path, *, replace: bool = False) -> Exported:
+        """As :meth:`Queue.export`. The files are written in a thread."""
+        from .files import exporting
+
+        return await self._drive_in_thread(exporting.export(self.keys, path, replace=replace))
 
     def work(self, agent: str, types: str | Iterable[str], *, lease: float = 60, wait: float | None = 0) -> AsyncWork:
         """A block around one task: ``async with queue.work(agent, types) as claim``, a NoClaim when there is none.

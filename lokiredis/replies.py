@@ -32,6 +32,7 @@ from .models import (
     TypeStats,
     from_epoch,
     from_ms,
+    shown,
 )
 
 _PLACES = {
@@ -71,13 +72,54 @@ _NO_SIDES = (None,) * 9
 
 
 @dataclass(frozen=True)
+class Fields:
+    """What a task consists of. ``values`` has the names of the model, ``document`` holds the user's own fields."""
+
+    place: str
+    values: dict[str, Any]
+    document: dict[str, Any]
+
+    @property
+    def state(self) -> State:
+        """One of the five documented states."""
+        return _PLACES.get(self.place, State.PENDING)
+
+    def task(self) -> Task:
+        """As a model."""
+        task = Task.model_construct(**self.values)
+        # Apart from the fields: a user's created_at is a field like any other (design section 2).
+        object.__setattr__(task, "__pydantic_extra__", self.document)
+        task._state = self.state
+        task._place = self.place
+        return task
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``Task.to_json()``, without a model in between, which takes most of the time."""
+        return shown(self.values, self.document)
+
+
+@dataclass(frozen=True)
 class Record:
     """A task as a script sent it. Reading it costs more than claiming it, so that is put off until somebody looks."""
 
     row: Sequence[Any]
 
+    @property
+    def host(self) -> str:
+        """The machine of the agent that has the task, "" when nobody has it."""
+        return text(self.row[1]).split(" ")[5]
+
+    @property
+    def lease_ms(self) -> int | None:
+        """How long the lease of the claim is, None without one."""
+        return int(text(self.row[1]).split(" ")[7] or 0) or None
+
     def task(self) -> Task:
         """The whole task."""
+        return self.fields().task()
+
+    def fields(self) -> Fields:
+        """The whole task, taken apart."""
         row, sides = self.row, self.row[6:] or _NO_SIDES
         (
             place, type_, timeout, token, agent, _, claimed, _, _, ended, _, flags, _, retries,
@@ -88,43 +130,38 @@ class Record:
         payload = document.pop("payload", None)
         key = document.pop("idempotencyKey", None)
         escalated, _, note = text(sides[8] or "").partition(" ")
-        cancelled = place == "cancelled"
-        task = Task.model_construct(
-            id=text(row[0]),
-            idempotency_key=default_key(type_, payload, dependencies, document) if key is None else key,
-            type=type_,
-            priority=int(priority),
-            dependencies=tuple(dependencies),
-            payload=payload,
-            created_at=from_epoch(int(created)),
-            claimed_by=agent or None,
-            claimed_at=_time(claimed),
-            timeout=from_ms(int(timeout)),
-            retries=int(retries),
-            max_retries=int(max_retries),
-            backoff_seconds=from_ms(int(backoff)),
-            last_error=text(sides[2]) if sides[2] is not None else None,
-            completed_at=_time(ended) if place == "completed" else None,
-            result=_result(sides[3], "I" in flags),
-            sequence=int(sequence),
-            available_at=_time(available),
-            cancelled_at=_time(ended) if cancelled else None,
-            cancel_reason=text(sides[7]) if sides[7] is not None else None,
-            backoff_base=from_ms(int(base)),
-            attempts=tuple(_attempt(line) for line in _lines(sides[6])),
-            checkpoint=_json(sides[4]),
-            progress=_json(sides[5]),
-            waiting_on=frozenset(_names(sides[1])),
-            token=int(token) if token else None,
-            lease_expires_at=_time(text(row[3])) if row[3] else None,
-            escalated_at=_time(escalated),
-            escalation_note=note if escalated else None,
-        )
-        # Apart from the fields: a user's created_at is a field like any other (design section 2).
-        object.__setattr__(task, "__pydantic_extra__", document)
-        task._state = _PLACES.get(place, State.PENDING)
-        task._place = place
-        return task
+        values = {
+            "id": text(row[0]),
+            "idempotency_key": default_key(type_, payload, dependencies, document) if key is None else key,
+            "type": type_,
+            "priority": int(priority),
+            "dependencies": tuple(dependencies),
+            "payload": payload,
+            "created_at": from_epoch(int(created)),
+            "claimed_by": agent or None,
+            "claimed_at": _time(claimed),
+            "timeout": from_ms(int(timeout)),
+            "retries": int(retries),
+            "max_retries": int(max_retries),
+            "backoff_seconds": from_ms(int(backoff)),
+            "last_error": text(sides[2]) if sides[2] is not None else None,
+            "completed_at": _time(ended) if place == "completed" else None,
+            "result": _result(sides[3], "I" in flags),
+            "sequence": int(sequence),
+            "available_at": _time(available),
+            "cancelled_at": _time(ended) if place == "cancelled" else None,
+            "cancel_reason": text(sides[7]) if sides[7] is not None else None,
+            "backoff_base": from_ms(int(base)),
+            "attempts": tuple(_attempt(line) for line in _lines(sides[6])),
+            "checkpoint": _json(sides[4]),
+            "progress": _json(sides[5]),
+            "waiting_on": frozenset(_names(sides[1])),
+            "token": int(token) if token else None,
+            "lease_expires_at": _time(text(row[3])) if row[3] else None,
+            "escalated_at": _time(escalated),
+            "escalation_note": note if escalated else None,
+        }
+        return Fields(place, values, document)
 
 
 def _result(value: Any, incomplete: bool) -> dict[str, Any] | None:
@@ -248,15 +285,41 @@ def page(reply: Any) -> Page:
     return Page([Record(row).task() for row in reply[1:]], text(reply[0]) if reply[0] else None)
 
 
+def records(reply: Any) -> tuple[list[Record], str | None]:
+    """As page, with more than a Task shows."""
+    return [Record(row) for row in reply[1:]], text(reply[0]) if reply[0] else None
+
+
 def pairs(flat: Sequence[Any]) -> dict[str, str]:
     """Names and values that stand one after the other."""
     return {text(flat[i]): text(flat[i + 1]) for i in range(0, len(flat), 2)}
 
 
+@dataclass(frozen=True)
+class BreakerWords:
+    """A breaker with what only the engine needs of it: what must pass before it is due, its probe, who gives way."""
+
+    breaker: Breaker
+    wait: str
+    probe: str
+    probe_token: int | None
+    skip: str
+
+
+def _breaker_words(words: str) -> BreakerWords:
+    state, failures, last_failure, opened, half_opened, wait, probe, token, skip = words.split(" ")
+    breaker = Breaker(state, int(failures), _time(last_failure), _time(opened), _time(half_opened))
+    return BreakerWords(breaker, wait, probe, int(token) if token else None, skip)
+
+
 def breaker(words: str) -> Breaker:
     """A breaker as lua/lib/breaker.lua stores it."""
-    state, failures, last_failure, opened, half_opened = words.split(" ")[:5]
-    return Breaker(state, int(failures), _time(last_failure), _time(opened), _time(half_opened))
+    return _breaker_words(words).breaker
+
+
+def breaker_words(reply: Any) -> dict[str, BreakerWords]:
+    """The breakers of lua/stats.lua, whole."""
+    return {type: _breaker_words(words) for type, words in sorted(pairs(reply[6]).items())}
 
 
 def _type_stats(row: Sequence[Any]) -> TypeStats:
@@ -313,6 +376,52 @@ def _agent(name: str, announced: Any, held_until: Any, claims: Sequence[Any], no
         tasks += [id for id in words[6].split() if id not in tasks] if not lost else []
     state = "lost" if lost else "held" if until else "working" if tasks else "idle"
     return Agent(name, host, tuple(types), state, tuple(tasks), from_epoch(at), until, completed, failed)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What lua/snapshot.lua answers: everything in it is of one moment, ``now`` (ms)."""
+
+    now: int
+    #: Where the next call goes on; ``since`` is None when changes may be lost: begin anew.
+    since: str | None
+    after: str
+    last: str
+    #: Whether there are more changes.
+    more: bool
+    #: With the time from which on an open one lets a probe through. Only when nothing more is to come.
+    breakers: dict[str, tuple[Breaker, datetime | None]]
+    #: Since the queue was made.
+    completed: int
+    dead: int
+    paused: bool
+    gone: list[str]
+    left: list[str]
+    records: list[Record]
+
+
+def part(reply: Any) -> Part:
+    """A part of a snapshot."""
+    if not reply[1]:
+        return Part(int(reply[0]), None, "0", "", False, {}, 0, 0, False, [], [], [])
+    now, since, more, after, last, breakers, totals, gone, left, *rows = reply
+    return Part(
+        now=int(now),
+        since=text(since),
+        after=text(after),
+        last=text(last),
+        more=bool(int(more)),
+        breakers={
+            text(breakers[i]): (breaker(text(breakers[i + 1])), _time(text(breakers[i + 2])))
+            for i in range(0, len(breakers), 3)
+        },
+        completed=int(totals[0] or 0),
+        dead=int(totals[1] or 0),
+        paused=bool(int(totals[2])),
+        gone=[text(id) for id in gone],
+        left=[text(id) for id in left],
+        records=[Record(row) for row in rows],
+    )
 
 
 def settings(reply: Any) -> Mapping[str, str]:

@@ -23,12 +23,10 @@ _NONE: Mapping[str, str] = {}
 NAMES = tuple(sorted(path.stem for path in LUA.glob("*.lua")))
 
 #: Only these are refused when memory is full; everything else drains the queue (design rule 18).
-GROWING = frozenset({"enqueue", "import"})
+GROWING = frozenset({"enqueue", "import", "import_breakers"})
 
 #: These change nothing.
-READING = frozenset(
-    {"agents", "dead_groups", "decisions", "explain", "explain_agent", "get", "graph", "list", "settings", "stats"}
-)
+READING = frozenset("agents dead_groups decisions explain explain_agent get graph list settings snapshot stats".split())
 
 
 @dataclass(frozen=True)

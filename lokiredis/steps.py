@@ -50,6 +50,21 @@ Step = Command[Any] | Block | Sleep
 Steps = Generator[Step, Any, T]
 
 
+@dataclass(frozen=True)
+class Done:
+    """What steps ended with."""
+
+    value: Any
+
+
+def advance(todo: Steps[Any], answer: Any, raised: LokiRedisError | None) -> Step | Done:
+    """The next step after an answer or an error. Its end is a value: no future can carry a StopIteration."""
+    try:
+        return todo.throw(raised) if raised else todo.send(answer)
+    except StopIteration as end:
+        return Done(end.value)
+
+
 def one(command: Command[T]) -> Steps[T]:
     """A single command, as steps."""
     answer: T = yield command
@@ -72,11 +87,25 @@ def claim(
     ``asking`` is told the time before each call that may claim: from the last one on the lease holds.
     """
     names = arguments.task_types(types)
+    again = commands.claim_once(keys, agent, names, lease=lease, request=request)
+    return (yield from claim_by(again, keys, names, wait=wait, now=now, asking=asking))
+
+
+def claim_by(
+    again: Command[Claim | NoClaim],
+    keys: Keys,
+    names: Sequence[str],
+    *,
+    wait: float | None,
+    now: Callable[[], float],
+    asking: Callable[[float], None] | None = None,
+) -> Steps[Claim | NoClaim]:
+    """As :func:`claim`, by this command each time: a claim whose reply was lost is told once more (design rule 9)."""
     ends = None if wait is None else now() + arguments.wait_ms(wait, "wait") / 1000
     while True:
         if asking is not None:
             asking(now())
-        found: Claim | NoClaim = yield commands.claim_once(keys, agent, names, lease=lease, request=request)
+        found: Claim | NoClaim = yield again
         if isinstance(found, Claim):
             return found
         left = None if ends is None else ends - now()

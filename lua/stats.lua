@@ -10,19 +10,20 @@ local prefix = ARGV[1]
 -- @include lib/clock.lua
 -- @include lib/schema.lua
 
--- The total of the completed tasks is counted when they are removed, to spare each completion a call: add what is stored.
-local sums, totals, counted, rows = {}, {}, {}, {}
+local totals, counted, rows = {}, {}, {}
 local stored = redis.call('HGETALL', tally)
 for at = 1, #stored, 2 do
-  local kind, name = string.match(stored[at], '^(%l+):(.*)')
-  if kind ~= 'total' then counted[stored[at]] = stored[at + 1] end
-  if kind == 'completed' then name = kind end
-  if kind == 'total' or kind == 'completed' then sums[name] = (sums[name] or 0) + stored[at + 1] end
+  local name = string.match(stored[at], '^total:(.*)')
+  if not name then
+    counted[stored[at]] = stored[at + 1]
+  elseif name ~= 'completed' then
+    totals[#totals + 1] = name
+    totals[#totals + 1] = stored[at + 1]
+  end
 end
-for name, sum in pairs(sums) do
-  totals[#totals + 1] = name
-  totals[#totals + 1] = sum
-end
+-- @include lib/total_completed.lua
+totals[#totals + 1] = 'completed'
+totals[#totals + 1] = total_completed()
 local function count(place, type)
   return redis.call('ZCARD', prefix .. place .. ':' .. type)
 end

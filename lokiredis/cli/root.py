@@ -45,6 +45,11 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "resume": ("gates:resume", "Lift a pause, or the hold of one agent."),
         "slowdown": ("gates:slowdown", "Let the whole fleet wait for a while."),
     },
+    "Files": {
+        "import": ("importing:import_", "Take the tasks of a .loki folder, or of one file, as they are."),
+        "export": ("exporting:export", "Write all tasks, breakers and settings to files that import takes."),
+        "snapshot": ("snapshot:snapshot", "Write the documented files of a .loki folder."),
+    },
     "Set up": {
         "config": ("config:config", "Read and change the settings of the queue."),
         "demo": ("demo:demo", "Watch a fleet of agents work through a real plan."),

@@ -6,6 +6,7 @@ from .ending import complete, exchange, fail, rate_limited, release
 from .enqueueing import Names, as_new_task, document, enqueue, enqueue_batch, key_of
 from .explaining import explain, explain_agent
 from .graphing import GraphPart, Way, graph
+from .importing import Batch, Restored, RestoredBreaker, Stored, import_, import_breakers
 from .operating import (
     cancel,
     configure,
@@ -15,7 +16,7 @@ from .operating import (
     slowdown,
     trip_breaker,
 )
-from .reading import agents, breakers, counts, get, list_, settings, stats
+from .reading import agents, breakers, counts, get, list_, settings, snapshot, stats
 from .reviewing import (
     GroupPage,
     canary_dead,
@@ -28,11 +29,15 @@ from .reviewing import (
 )
 
 __all__ = [
+    "Batch",
     "ClaimLike",
     "Command",
     "GraphPart",
     "GroupPage",
     "Names",
+    "Restored",
+    "RestoredBreaker",
+    "Stored",
     "Way",
     "agents",
     "announce",
@@ -60,6 +65,8 @@ __all__ = [
     "graph",
     "heartbeat",
     "heartbeat_many",
+    "import_",
+    "import_breakers",
     "key_of",
     "list_",
     "new_request",
@@ -72,6 +79,7 @@ __all__ = [
     "retry_dead",
     "settings",
     "slowdown",
+    "snapshot",
     "stats",
     "trip_breaker",
 ]

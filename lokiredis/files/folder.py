@@ -105,7 +105,7 @@ class Folder:
 
     def write_temporary(self, name: str, chunks: Iterable[bytes]) -> str:
         """A new file that is on disk when this returns; its name, under which it is renamed to *name* or removed."""
-        temporary = f"{TEMPORARY}{name[:200]}.new"
+        temporary = f"{TEMPORARY}{name[:200]}.{os.getpid()}"
         with _named(self.path / name):
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(temporary, flags, 0o666, dir_fd=self.descriptor)

@@ -16,12 +16,12 @@ _BEGIN = re.compile(r"^([-+=:]|\d+[.)])")
 
 def line(text: object) -> str:
     """*text* in one line: HTML as entities, Markdown's signs escaped, control characters as ``\\xNN``."""
-    return " ".join(_line(part) for part in _plain(text).split("\n"))
+    return " ".join(_line(part) for part in visible(text).split("\n"))
 
 
 def paragraph(text: str, indent: str = "") -> str:
     """*text* with its own line breaks and indentation."""
-    lines = [_line(part) for part in _plain(text).strip("\n").split("\n")]
+    lines = [_line(part) for part in visible(text).strip("\n").split("\n")]
     # Two blanks break a line; a line of none would end the paragraph, and the list that it stands in.
     return f"  \n{indent}".join(part or "&nbsp;" for part in lines)
 
@@ -44,7 +44,8 @@ def _item(begin: str, value: Any, indent: str) -> str:
     return f"{indent}- {begin}{paragraph(text, indent + '  ')}"
 
 
-def _plain(text: object) -> str:
+def visible(text: object) -> str:
+    """*text* with every character escaped that could move a cursor or hide text, but for newlines and tabs."""
     return _UNSAFE.sub(_escape, str(text).replace("\r\n", "\n"))
 
 

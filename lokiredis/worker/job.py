@@ -17,7 +17,7 @@ class Stop(enum.Enum):
 
     CANCELLED = "the task was cancelled"
     LOST = "the claim was lost"
-    OVERDUE = "the lease may have run out while Redis was away"
+    OVERDUE = "the lease may have run out: Redis was away, or this worker stood still"
     TIMEOUT = "the attempt took longer than the task's timeout"
     SHUTDOWN = "the worker is shutting down"
 
@@ -31,6 +31,8 @@ class Job:
     held_until: float = field(init=False)
     limit: float = field(init=False)
     work: asyncio.Task[None] | None = field(init=False, default=None)
+    #: Whether the work has come to its first step.
+    begun: bool = field(init=False, default=False)
     stopped: Stop | None = field(init=False, default=None)
     #: Where a plain function runs.
     thread: Future[Any] | None = field(init=False, default=None)

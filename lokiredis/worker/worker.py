@@ -8,14 +8,17 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
-from .. import arguments
+from .. import arguments, commands, steps
+from ..commands import Command
 from ..commands.command import host_name
 from ..errors import DecisionReportMissing, InvalidTask, LokiRedisError, QueueUnavailable
-from ..models import Claim, Exchange, Failed, Released
+from ..models import Claim, Exchange, Failed, Heartbeat, NoClaim, Released
 from ..queue import AsyncQueue, Queue
 from ..ratelimit import is_rate_limit
 from .background import end
@@ -31,8 +34,12 @@ log = logging.getLogger("lokiredis.worker")
 Handler = Callable[[Any], Any]
 H = TypeVar("H", bound=Handler)
 
-#: How long one claim waits on the server before the worker looks around.
-_WAIT = 30.0
+#: How long one claim waits on the server before the worker looks around. As short as the claim's own rounds of half a
+#: minute it would make three calls of each: when the round ends, when the wait ends, and the next one's first.
+_WAIT = 600.0
+#: An idle worker of which nothing is new announces itself only every so many times: most of what a thousand of them
+#: cost their server was that.
+_QUIET = 3
 #: How often leases and time limits are looked at, in seconds, at most.
 _TICK = 0.5
 _MOST_ENDINGS = 1000
@@ -40,6 +47,16 @@ _MOST_ENDINGS = 1000
 _LAST_WORDS = 5.0
 #: After a refused call, before the next: first, longest.
 _BACKOFF = 0.1, 5.0
+
+
+@dataclass
+class _Call:
+    """An exchange. ``given_up``: Redis may have carried it out, so the same call is made once more."""
+
+    command: Command[Exchange]
+    sent: list[tuple[Job, Ending]]
+    limit: int
+    given_up: bool = False
 
 
 class Worker:
@@ -87,8 +104,12 @@ class Worker:
         self._sent: float | None = None
         self._wake: asyncio.Event
         self._asking: asyncio.Task[Any] | None = None
+        self._unanswered: _Call | None = None
         self._leases: Leases
         self._threads: ThreadPoolExecutor
+        #: What was announced last, and how many times it was left out since, as nothing was new.
+        self._announced: tuple[list[str], int, int] | None = None
+        self._not_announced = 0
         #: Tasks that this worker completed, and attempts of it that failed.
         self.completed = 0
         self.failed = 0
@@ -147,7 +168,11 @@ class Worker:
         def stop(job: Job, why: Stop) -> None:
             loop.call_soon_threadsafe(self._stop_job, job, why)
 
-        self._leases = Leases(heartbeat_queue(self.queue), self.lease, stop, self._announce)
+        def outage(error: QueueUnavailable | None) -> None:
+            say = self._say_back if error is None else partial(self._say_away, error)
+            loop.call_soon_threadsafe(say)
+
+        self._leases = Leases(heartbeat_queue(self.queue), self.lease, stop, self._announce, outage)
         listener = Listener(self.queue, self._cancelled)
         self._leases.start()
         background = [asyncio.ensure_future(listener.run()), asyncio.ensure_future(self._look_after_leases())]
@@ -171,18 +196,19 @@ class Worker:
                 if ends is None:
                     ends = await self._begin_to_stop()
                     given_up = ends + _LAST_WORDS
-                if not self._jobs:
+                if not self._jobs and self._unanswered is None:
                     return
                 # Nobody is there to take the last endings: the tasks come back with the end of their leases.
                 if self.away and not self.running and (self._hurry or time.monotonic() >= given_up):
-                    log.warning("Redis is away: %d endings were not told", len(self._endings))
+                    untold = len(self._endings) + (len(self._unanswered.sent) if self._unanswered else 0)
+                    log.warning("Redis is away: %d endings were not told", untold)
                     return
                 if self._hurry or time.monotonic() >= ends:
                     for job in self.running:
                         self._stop_job(job, Stop.SHUTDOWN)
                     ends = float("inf")
             try:
-                if self._endings or (self._wanted() and not self._dry):
+                if self._unanswered or self._endings or (self._wanted() and not self._dry):
                     await self._exchange()
                     pause = _BACKOFF[0]
                     continue
@@ -217,19 +243,30 @@ class Worker:
             nonlocal asked
             asked = at
 
+        def claims() -> Command[Claim | NoClaim]:
+            return commands.claim_once(self.queue.keys, self.agent, self.types, lease=self.lease)
+
+        command, given_up = claims(), False
         pause = _BACKOFF[0]
         try:
             while not self._stopping:
+                todo = steps.claim_by(command, self.queue.keys, self.types, wait=_WAIT, now=time.monotonic, asking=note)
                 try:
-                    found = await self.queue._claim_noting(
-                        self.agent, self.types, lease=self.lease, wait=_WAIT, asking=note
-                    )
+                    found = await self.queue._drive_to_end(todo)
+                    if given_up and isinstance(found, Claim):
+                        asked = time.monotonic()
+                        if not await self._still_held([found]):
+                            command, given_up = claims(), False
+                            continue
                 except QueueUnavailable as e:
+                    # It may have given a claim for all we know: the same command will tell it again.
+                    given_up = True
                     self._say_away(e)
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, _BACKOFF[1])
                     continue
                 self._say_back()
+                given_up = False
                 pause = _BACKOFF[0]
                 if isinstance(found, Claim):
                     self._start(found, asked)
@@ -240,26 +277,61 @@ class Worker:
             self._wake.set()
 
     async def _exchange(self) -> None:
-        sent = [self._endings.popleft() for _ in range(min(len(self._endings), _MOST_ENDINGS))]
-        limit = max(self._wanted(), 0)
+        call = self._unanswered
+        if call is None:
+            sent = [self._endings.popleft() for _ in range(min(len(self._endings), _MOST_ENDINGS))]
+            try:
+                call = self._unanswered = self._next_call(sent)
+            except InvalidTask as e:
+                await self._send_singly(sent, e)
+                return
         self._sent = asked = time.monotonic()
         try:
-            found = await self.queue.exchange(
-                self.agent, self.types, finished=[ending for _, ending in sent], limit=limit, lease=self.lease
-            )
+            found = await self.queue.run(call.command)
+            claims = found.claims
+            if call.given_up and claims:
+                asked = time.monotonic()
+                claims = await self._still_held(claims)
+        except QueueUnavailable:
+            call.given_up = True
+            raise
         except InvalidTask as e:
-            await self._send_singly(sent, e)
+            self._unanswered = None
+            await self._send_singly(call.sent, e)
             return
         except BaseException:
-            self._endings.extendleft(reversed(sent))
+            self._unanswered = None
+            self._endings.extendleft(reversed(call.sent))
             raise
         finally:
             self._sent = None
+        self._unanswered = None
         self._say_back()
-        self._dry = limit > 0 and len(found.claims) < limit
-        for claim in found.claims:
+        self._dry = call.limit > 0 and len(found.claims) < call.limit
+        for claim in claims:
             self._start(claim, asked)
-        self._settle(sent, found)
+        self._settle(call.sent, found)
+
+    def _next_call(self, sent: list[tuple[Job, Ending]]) -> _Call:
+        limit = max(self._wanted(), 0)
+        command = commands.exchange(
+            self.queue.keys,
+            self.agent,
+            self.types,
+            finished=[ending for _, ending in sent],
+            limit=limit,
+            lease=self.lease,
+        )
+        return _Call(command, sent, limit)
+
+    async def _still_held(self, claims: Sequence[Claim]) -> list[Claim]:
+        """Those of a late answer that hold, renewed: when they were given, and what became of them, nobody knows."""
+        beats = await self.queue.heartbeat_many(claims)
+        return [
+            claim
+            for claim, beat in zip(claims, beats, strict=True)
+            if isinstance(beat, Heartbeat) and not beat.cancelled
+        ]
 
     async def _send_singly(self, sent: list[tuple[Job, Ending]], error: InvalidTask) -> None:
         """One ending can't be sent, such as a result that is no JSON: it becomes a failure, the others go on."""
@@ -296,9 +368,14 @@ class Worker:
 
     def _start(self, claim: Claim, asked: float) -> None:
         job = Job(claim, asked)
+        if before := self._jobs.get(claim.id):
+            self._stop_job(before, Stop.LOST)  # who gives the task anew has forgotten that claim, or ended it
         self._jobs[claim.id] = job
-        self._free -= 1
         self._leases.hold(job)
+        if self._stopping:
+            self._endings.append((job, Released(claim, reason=Stop.SHUTDOWN.value)))
+            return
+        self._free -= 1
         job.work = asyncio.ensure_future(self._work(job))
 
     def _forget(self, job: Job) -> None:
@@ -310,8 +387,10 @@ class Worker:
     async def _work(self, job: Job) -> None:
         """Run the handler to its end, and leave the ending for the pump."""
         ending: Ending | None = None
+        job.begun = True
         try:
-            ending = await self._outcome(job)
+            if job.stopped is None:
+                ending = await self._outcome(job)
         except asyncio.CancelledError:
             pass
         if job.stopped is not None:
@@ -368,14 +447,14 @@ class Worker:
 
     async def _sit_out(self, job: Job, context: Context, error: BaseException) -> bool:
         """Hold this agent for a rate limit; False when the task was handed back instead of waiting for it."""
-        hold = await self.queue.rate_limited(job.claim, error)
+        hold = await context._send(commands.rate_limited(self.queue.keys, job.claim, error))
         log.warning("%s met a rate limit: held for %.0f s", job.claim.id, hold.wait)
         if hold.released:
             return False
         job.moved_on(hold.wait)
         await asyncio.sleep(hold.wait)
         # A command stores its checkpoint by itself: what it is to go on from stands in the queue alone.
-        context.saved = (await self.queue.get(job.claim.id)).checkpoint
+        context.saved = (await context._send(commands.get(self.queue.keys, job.claim.id))).checkpoint
         return True
 
     # What ends work before its time
@@ -390,7 +469,9 @@ class Worker:
             return
         job.stopped = why
         log.warning("%s is stopped: %s", job.claim.id, why.value)
-        job.work.cancel()
+        # Cancelled before its first step it would never run, and never give back its slot.
+        if job.begun:
+            job.work.cancel()
 
     def _ending_of_stopped(self, job: Job, ending: Ending | None) -> Ending | None:
         if job.stopped in (Stop.CANCELLED, Stop.LOST):
@@ -414,7 +495,15 @@ class Worker:
 
     def _announce(self, queue: Queue, every: float) -> None:
         tasks = [job.claim.id for job in self.running]
-        queue.announce(self.agent, self.types, tasks=tasks, completed=self.completed, failed=self.failed, every=every)
+        done, failed = self.completed, self.failed
+        news = (tasks, done, failed) != self._announced
+        quiet = every > 0 and not tasks
+        if quiet and not news and self._not_announced < _QUIET - 1:
+            self._not_announced += 1
+            return
+        every = every * _QUIET if quiet else every
+        queue.announce(self.agent, self.types, tasks=tasks, completed=done, failed=failed, every=every)
+        self._announced, self._not_announced = (tasks, done, failed), 0
 
     # Outages
 

@@ -25,6 +25,7 @@ local function release_from(id, task, parent)
   local first, last = string.find(names, ' ' .. parent .. ' ', 1, true)
   names = string.sub(names, 1, first) .. string.sub(names, last + 1)
   if names == ' ' then unblock(id, task) else keep(id, task, 'W', names) end
+  event('dependency-met', id, task[TYPE], '', '', parent)
 end
 
 -- waits_for(id, sequence, parent): is it still the task that was entered there, and still waiting?

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from lokiredis.cli import VERBS, main
+from lokiredis.cli import main
 
 from .conftest import ROOT, Cli
 
@@ -135,12 +135,6 @@ def test_the_documented_command_lines_are_right() -> None:
     assert len(lines) > len(ALL)
     for words in lines:
         check_line(words)
-
-
-def test_no_verb_of_a_later_issue_shows_up() -> None:
-    """A stub would promise what isn't there."""
-    later = {"snapshot", "import", "export"}
-    assert not later & {name for verbs in VERBS.values() for name in verbs}
 
 
 def test_no_example_binds_an_address_that_is_refused() -> None:

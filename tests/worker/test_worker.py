@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lokiredis import InvalidTask, Queue, State
+from lokiredis import Claim, InvalidTask, Queue, State
 from lokiredis.worker import Context, GiveUp, HandBack, ThreadContext, Worker
 from lokiredis.worker.health import Health
 from lokiredis.worker.job import Stop
@@ -199,6 +199,34 @@ async def test_a_cancelled_task_ends_at_once(queue: Queue, make_worker: Make) ->
     assert _state(queue, "x") is State.CANCELLED
 
 
+async def test_a_task_that_is_stopped_before_its_first_step(
+    queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cancel that comes with the claim: its handler never runs, and its slot is free for the next task."""
+    worker = make_worker()
+    begun: list[str] = []
+    start = worker._start
+
+    def start_too_late(claim: Claim, asked: float) -> None:
+        start(claim, asked)
+        if claim.id == "x":
+            queue.cancel("x", "no more")
+            worker._stop_job(worker.running[0], Stop.CANCELLED)
+
+    monkeypatch.setattr(worker, "_start", start_too_late)
+
+    @worker.handler("a")
+    async def work(context: Context) -> dict[str, Any]:
+        begun.append(context.task.id)
+        return REPORT
+
+    queue.enqueue_many([{"type": "a", "id": id, "payload": {"id": id}} for id in ("x", "y")])
+    started(worker)
+    await until(_done(queue, 1))
+    assert begun == ["y"]
+    assert _state(queue, "x") is State.CANCELLED
+
+
 async def test_a_cancel_whose_message_was_lost(
     queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +272,39 @@ async def test_a_lost_claim_ends_its_work(queue: Queue, make_worker: Make) -> No
     assert job.stopped is Stop.LOST
     await until(lambda: not worker.running)
     assert _state(queue, "x") is State.PENDING
+
+
+async def test_a_task_that_is_given_anew_to_the_same_worker(queue: Queue, make_worker: Make) -> None:
+    """After its claim was lost, long before a heartbeat could tell: the first work on it ends, the second counts."""
+    worker = make_worker(lease=600, concurrency=2)
+    begun: list[Context] = []
+    ended, go_on = asyncio.Event(), asyncio.Event()
+
+    @worker.handler("a")
+    async def work(context: Context) -> dict[str, Any]:
+        begun.append(context)
+        try:
+            await go_on.wait()
+        except asyncio.CancelledError:
+            ended.set()
+            raise
+        return REPORT
+
+    queue.enqueue(type="a", id="x")
+    started(worker)
+    await until(lambda: begun)
+    queue.release(begun[0].claim)
+    await asyncio.wait_for(ended.wait(), 20)
+    assert begun[0].cancelled
+    go_on.set()
+    await until(_done(queue, 1))
+    await until(lambda: not worker.running)
+    task = queue.get("x")
+    assert [(attempt.token, attempt.outcome) for attempt in task.attempts] == [
+        (begun[0].token, "released"),
+        (begun[1].token, "completed"),
+    ]
+    assert worker._free == 2
 
 
 async def test_the_timeout_ends_the_work(queue: Queue, make_worker: Make) -> None:
@@ -449,6 +510,23 @@ async def test_it_announces_itself(queue: Queue, make_worker: Make) -> None:
     worker.stop()
     await asyncio.wait_for(run, 10)
     assert queue.agents() == []
+
+
+def test_an_idle_worker_announces_itself_less_often(queue: Queue) -> None:
+    """Each third time, and it says so: a thousand idle ones shall cost the server little. News is told at once."""
+    worker = Worker(queue)  # type: ignore[arg-type]
+    told: list[tuple[float, int]] = []
+
+    class Told:
+        def announce(self, agent: str, types: Any, *, tasks: Any, completed: int, failed: int, every: float) -> None:
+            told.append((every, completed))
+
+    for completed in (0, 0, 0, 0, 1, 1, 1, 1):
+        worker.completed = completed
+        worker._announce(Told(), 20)  # type: ignore[arg-type]
+    assert told == [(60, 0), (60, 0), (60, 1), (60, 1)]
+    worker._announce(Told(), 0)  # type: ignore[arg-type]
+    assert told[-1] == (0, 1)
 
 
 async def test_health_is_told(queue: Queue, make_worker: Make, tmp_path: Path) -> None:
