@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         Stats,
         Task,
         TypeStats,
+        Wait,
     )
     from .queue import AsyncQueue, Queue
     from .review import DeadGroup, DeadLetter, Decision
@@ -97,6 +98,7 @@ __all__ = [
     "TypeStats",
     "UnknownDependency",
     "UnsupportedServer",
+    "Wait",
 ]
 
 

@@ -64,8 +64,8 @@ def snapshot(session: Session, /, folder: Path, every: float | None, extras: boo
     """Write the documented files of a .loki folder from the queue.
 
     DIR/queue/*.json, circuitBreakers in DIR/state/orchestrator.json, with --extras what other tools read, and a
-    decision report of each completed task in DIR/logs/decisions. All files are of one moment; a file that is right
-    already is left alone. docs/files.md tells what each holds.
+    decision report of each completed task, and the review of dead letters, in DIR/logs/decisions. All files are of one
+    moment; a file that is right already is left alone. docs/files.md tells what each holds.
 
     JSON: {"at", "exact", "cursor", "counts", "written", "reports"}; with --every nothing.
     """

@@ -17,6 +17,7 @@ from .extras import Scene
 from .folder import QUEUE_LOCK, FileRefused, Folder
 from .mirror import Mirror
 from .reports import Archive
+from .reviews import Reviews
 from .texts import Escape, TaskText, listed
 
 #: Two jobs on one folder take turns.
@@ -75,6 +76,7 @@ class Snapshot:
         self._escape = Escape(html=escape_html)
         self._mirror: Mirror | None = None
         self._archive = Archive()
+        self._reviews = Reviews(queue)
         #: path -> what the file was like when it was last known to be right.
         self._known: dict[str, object] = {}
 
@@ -122,6 +124,7 @@ class Snapshot:
             raise
         mirror.touched.clear()
         reports, left = self._archive.add(root, mirror, mirror.ids(State.COMPLETED), _MOST_REPORTS)
+        self._reviews.append(root)
         counts = {each.value: count for each, count in scene.counts.items()}
         return Taken(from_epoch(mirror.now), mirror.exact, mirror.cursor, counts, written, reports, left, notes)
 
