@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         Stats,
         Task,
         TypeStats,
+        Wait,
     )
     from .queue import AsyncQueue, Queue
     from .review import DeadGroup, DeadLetter, Decision
@@ -101,6 +102,7 @@ __all__ = [
     "TypeStats",
     "UnknownDependency",
     "UnsupportedServer",
+    "Wait",
 ]
 
 

@@ -178,9 +178,12 @@ class Queue(Executor):
         """
         return self._drive(steps.graph(self.keys, id, "all" if id is None else way, limit))
 
-    def dead_groups(self, type: str | None = None) -> builtins.list[DeadGroup]:
-        """All dead letters by the pattern of their failure, the largest group first."""
-        return self._drive(steps.dead_groups(self.keys, type))
+    def dead_groups(self, type: str | None = None, *, limit: int | None = None) -> builtins.list[DeadGroup]:
+        """All dead letters by the pattern of their failure, the largest group first.
+
+        ``limit``: look at about so many only, those that died first.
+        """
+        return self._drive(steps.dead_groups(self.keys, type, limit))
 
     def canary_dead(
         self,
@@ -274,6 +277,7 @@ class Queue(Executor):
     counts = _sync(commands.counts)
     breakers = _sync(commands.breakers)
     agents = _sync(commands.agents)
+    waits = _sync(commands.waits)
     explain = _sync(commands.explain)
     explain_agent = _sync(commands.explain_agent)
 
@@ -380,9 +384,9 @@ class AsyncQueue(AsyncExecutor):
         """As :meth:`Queue.graph`."""
         return await self._drive(steps.graph(self.keys, id, "all" if id is None else way, limit))
 
-    async def dead_groups(self, type: str | None = None) -> builtins.list[DeadGroup]:
+    async def dead_groups(self, type: str | None = None, *, limit: int | None = None) -> builtins.list[DeadGroup]:
         """As :meth:`Queue.dead_groups`."""
-        return await self._drive(steps.dead_groups(self.keys, type))
+        return await self._drive(steps.dead_groups(self.keys, type, limit))
 
     async def canary_dead(
         self,
@@ -464,6 +468,7 @@ class AsyncQueue(AsyncExecutor):
     counts = _async(commands.counts)
     breakers = _async(commands.breakers)
     agents = _async(commands.agents)
+    waits = _async(commands.waits)
     explain = _async(commands.explain)
     explain_agent = _async(commands.explain_agent)
 
