@@ -8,17 +8,16 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from .. import arguments, commands, steps
-from ..commands import Command
-from ..commands.command import host_name
-from ..errors import DecisionReportMissing, InvalidTask, LokiRedisError, QueueUnavailable
-from ..models import Claim, Exchange, Failed, Heartbeat, NoClaim, Released
+from ..commands.command import Command, host_name
+from ..errors import DecisionReportMissing, InvalidTask, LokiRedisError, QueueUnavailable, StaleClaim, TaskNotFound
+from ..models import Claim, Exchange, Failed, Released
 from ..queue import AsyncQueue, Queue
 from ..ratelimit import is_rate_limit
 from .background import end
@@ -33,6 +32,7 @@ log = logging.getLogger("lokiredis.worker")
 
 Handler = Callable[[Any], Any]
 H = TypeVar("H", bound=Handler)
+T = TypeVar("T")
 
 #: How long one claim waits on the server before the worker looks around. As short as the claim's own rounds of half a
 #: minute it would make three calls of each: when the round ends, when the wait ends, and the next one's first.
@@ -49,14 +49,31 @@ _LAST_WORDS = 5.0
 _BACKOFF = 0.1, 5.0
 
 
-@dataclass
+@dataclass(eq=False)
 class _Call:
-    """An exchange. ``given_up``: Redis may have carried it out, so the same call is made once more."""
+    """One exchange until it is answered. Sent again it is the same call: what it claimed is in the answer then."""
 
-    command: Command[Exchange]
     sent: list[tuple[Job, Ending]]
     limit: int
-    given_up: bool = False
+    asked: float
+    command: Command[Exchange] | None = None
+
+
+class _Watch(steps.Watch):
+    """A worker's waiting claim sits every outage out."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._pause = _BACKOFF[0]
+
+    def away(self, error: QueueUnavailable) -> float:
+        self._worker._say_away(error)
+        pause, self._pause = self._pause, min(self._pause * 2, _BACKOFF[1])
+        return pause
+
+    def back(self) -> None:
+        self._worker._say_back()
+        self._pause = _BACKOFF[0]
 
 
 class Worker:
@@ -94,6 +111,11 @@ class Worker:
         self._handlers: dict[str, Handler] = {}
         self._jobs: dict[str, Job] = {}
         self._endings: deque[tuple[Job, Ending]] = deque()
+        self._call: _Call | None = None
+        #: So many endings go in a call each, for the queue refused one of them.
+        self._singly = 0
+        #: What the queue refused for good.
+        self._refused: LokiRedisError | None = None
         self._free = concurrency
         self._dry = False
         self._stopping = False
@@ -104,7 +126,6 @@ class Worker:
         self._sent: float | None = None
         self._wake: asyncio.Event
         self._asking: asyncio.Task[Any] | None = None
-        self._unanswered: _Call | None = None
         self._leases: Leases
         self._threads: ThreadPoolExecutor
         #: What was announced last, and how many times it was left out since, as nothing was new.
@@ -126,6 +147,8 @@ class Worker:
             raise InvalidTask("a handler is for one type or more", field="types")
 
         def register(function: H) -> H:
+            # The claim that names more is refused, and so would every ending be that goes with it.
+            arguments.task_types([*self._handlers, *names])
             for name in names:
                 if name in self._handlers:
                     raise InvalidTask(f"there is a handler for {name} already", field="types")
@@ -180,6 +203,7 @@ class Worker:
             await self._pump()
         finally:
             await end(*background, *([self._asking] if self._asking else []))
+            await self._end_running()
             await asyncio.to_thread(self._leases.stop)
             self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -188,27 +212,30 @@ class Worker:
     async def _pump(self) -> None:
         """Send endings as they come, and fill the free slots; the rest of the time wait for either."""
         ends: float | None = None
-        given_up = float("inf")
         pause = _BACKOFF[0]
         while True:
             self._wake.clear()
+            if self._refused is not None:
+                raise self._refused
             if self._stopping:
                 if ends is None:
                     ends = await self._begin_to_stop()
-                    given_up = ends + _LAST_WORDS
-                if not self._jobs and self._unanswered is None:
+                if not self._jobs and self._call is None:
                     return
+                now = time.monotonic()
+                ends = min(ends, now) if self._hurry else ends
+                self._hurry = False
                 # Nobody is there to take the last endings: the tasks come back with the end of their leases.
-                if self.away and not self.running and (self._hurry or time.monotonic() >= given_up):
-                    untold = len(self._endings) + (len(self._unanswered.sent) if self._unanswered else 0)
-                    log.warning("Redis is away: %d endings were not told", untold)
+                if self.away and now >= ends and (not self.running or now >= ends + _LAST_WORDS):
+                    log.warning("Redis is away: %d endings were not told", len(self._endings))
                     return
-                if self._hurry or time.monotonic() >= ends:
+                if now >= ends + _LAST_WORDS:
+                    self._hand_back_running()
+                elif now >= ends:
                     for job in self.running:
                         self._stop_job(job, Stop.SHUTDOWN)
-                    ends = float("inf")
             try:
-                if self._unanswered or self._endings or (self._wanted() and not self._dry):
+                if self._call or self._endings or (self._wanted() and not self._dry):
                     await self._exchange()
                     pause = _BACKOFF[0]
                     continue
@@ -217,6 +244,8 @@ class Worker:
                 await self._until_woken(ends)
             except QueueUnavailable as e:
                 self._say_away(e)
+                if self._stopping and not self._jobs:
+                    return  # what an unanswered call may have claimed comes back with the end of its lease
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _BACKOFF[1])
 
@@ -225,11 +254,16 @@ class Worker:
 
     async def _begin_to_stop(self) -> float:
         if self._asking is not None:
-            await end(self._asking)  # what it claims in this moment it hands back
+            # What it claims in this moment it hands back: cancelled once more, it would do so behind our back.
+            self._asking.cancel()
+            await asyncio.wait([self._asking], timeout=_LAST_WORDS)
         return time.monotonic() + self.grace
 
     async def _until_woken(self, ends: float | None) -> None:
-        left = None if ends is None or ends == float("inf") else max(ends - time.monotonic(), 0)
+        left = None
+        if ends is not None:
+            now = time.monotonic()
+            left = max((ends if now < ends else ends + _LAST_WORDS) - now, 0)
         try:
             await asyncio.wait_for(self._wake.wait(), left)
         except asyncio.TimeoutError:
@@ -237,120 +271,73 @@ class Worker:
 
     async def _ask(self) -> None:
         """Wait on the server for one task: then there may be more."""
-        asked = time.monotonic()
-
-        def note(at: float) -> None:
-            nonlocal asked
-            asked = at
-
-        def claims() -> Command[Claim | NoClaim]:
-            return commands.claim_once(self.queue.keys, self.agent, self.types, lease=self.lease)
-
-        command, given_up = claims(), False
-        pause = _BACKOFF[0]
+        watch = _Watch(self)
         try:
             while not self._stopping:
-                todo = steps.claim_by(command, self.queue.keys, self.types, wait=_WAIT, now=time.monotonic, asking=note)
-                try:
-                    found = await self.queue._drive_to_end(todo)
-                    if given_up and isinstance(found, Claim):
-                        asked = time.monotonic()
-                        if not await self._still_held([found]):
-                            command, given_up = claims(), False
-                            continue
-                except QueueUnavailable as e:
-                    # It may have given a claim for all we know: the same command will tell it again.
-                    given_up = True
-                    self._say_away(e)
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 2, _BACKOFF[1])
-                    continue
-                self._say_back()
-                given_up = False
-                pause = _BACKOFF[0]
+                found = await self.queue._claim_watched(
+                    self.agent, self.types, lease=self.lease, wait=_WAIT, watch=watch
+                )
                 if isinstance(found, Claim):
-                    self._start(found, asked)
+                    self._start(found, watch.asked)
                     self._dry = False
                     return
+        except LokiRedisError as e:
+            self._refused = e
         finally:
             self._asking = None
             self._wake.set()
 
     async def _exchange(self) -> None:
-        call = self._unanswered
-        if call is None:
-            sent = [self._endings.popleft() for _ in range(min(len(self._endings), _MOST_ENDINGS))]
-            try:
-                call = self._unanswered = self._next_call(sent)
-            except InvalidTask as e:
-                await self._send_singly(sent, e)
-                return
-        self._sent = asked = time.monotonic()
+        call = self._call = self._call or self._next_call()
+        self._sent = time.monotonic()
         try:
+            if call.command is None:
+                call.command = commands.exchange(
+                    self.queue.keys,
+                    self.agent,
+                    self.types,
+                    finished=[ending for _, ending in call.sent],
+                    limit=call.limit,
+                    lease=self.lease,
+                )
             found = await self.queue.run(call.command)
-            claims = found.claims
-            if call.given_up and claims:
-                asked = time.monotonic()
-                claims = await self._still_held(claims)
-        except QueueUnavailable:
-            call.given_up = True
-            raise
         except InvalidTask as e:
-            self._unanswered = None
-            await self._send_singly(call.sent, e)
+            self._call = None
+            if not call.sent:
+                raise  # asked again, it would be refused again, and again
+            self._take_apart(call.sent, e)
             return
-        except BaseException:
-            self._unanswered = None
-            self._endings.extendleft(reversed(call.sent))
-            raise
         finally:
             self._sent = None
-        self._unanswered = None
+        self._call = None
         self._say_back()
         self._dry = call.limit > 0 and len(found.claims) < call.limit
-        for claim in claims:
-            self._start(claim, asked)
+        for claim in found.claims:
+            self._start(claim, call.asked)
         self._settle(call.sent, found)
 
-    def _next_call(self, sent: list[tuple[Job, Ending]]) -> _Call:
-        limit = max(self._wanted(), 0)
-        command = commands.exchange(
-            self.queue.keys,
-            self.agent,
-            self.types,
-            finished=[ending for _, ending in sent],
-            limit=limit,
-            lease=self.lease,
-        )
-        return _Call(command, sent, limit)
+    def _next_call(self) -> _Call:
+        most = 1 if self._singly else _MOST_ENDINGS
+        limit = 0 if self._singly else max(self._wanted(), 0)
+        self._singly = max(self._singly - 1, 0)
+        sent = [self._endings.popleft() for _ in range(min(len(self._endings), most))]
+        return _Call(sent, limit, time.monotonic())
 
-    async def _still_held(self, claims: Sequence[Claim]) -> list[Claim]:
-        """Those of a late answer that hold, renewed: when they were given, and what became of them, nobody knows."""
-        beats = await self.queue.heartbeat_many(claims)
-        return [
-            claim
-            for claim, beat in zip(claims, beats, strict=True)
-            if isinstance(beat, Heartbeat) and not beat.cancelled
-        ]
-
-    async def _send_singly(self, sent: list[tuple[Job, Ending]], error: InvalidTask) -> None:
+    def _take_apart(self, sent: list[tuple[Job, Ending]], error: InvalidTask) -> None:
         """One ending can't be sent, such as a result that is no JSON: it becomes a failure, the others go on."""
-        if len(sent) == 1:
-            job, _ = sent[0]
-            log.warning("%s: %s", job.claim.id, error)
-            self._endings.appendleft((job, Failed(job.claim, f"the handler's result was refused: {error}")))
+        if len(sent) != 1:
+            self._endings.extendleft(reversed(sent))
+            self._singly = len(sent)
             return
-        for job, ending in reversed(sent):
-            try:
-                await self.queue.exchange(self.agent, self.types, finished=[ending], limit=0)
-            except InvalidTask as e:
-                await self._send_singly([(job, ending)], e)
-            else:
-                self._settle([(job, ending)], None)
+        job, ending = sent[0]
+        log.warning("%s: %s", job.claim.id, error)
+        if isinstance(ending, Failed):
+            self._forget(job)
+        else:
+            self._endings.appendleft((job, Failed(job.claim, f"the handler's result was refused: {error}")))
 
-    def _settle(self, sent: list[tuple[Job, Ending]], found: Exchange | None) -> None:
-        outcomes: Iterable[Any] = found.outcomes if found else [None] * len(sent)
-        for (job, ending), outcome in zip(sent, outcomes, strict=True):
+    def _settle(self, sent: list[tuple[Job, Ending]], found: Exchange) -> None:
+        for (job, ending), outcome in zip(sent, found.outcomes, strict=True):
             if isinstance(outcome, DecisionReportMissing):
                 log.warning("%s", outcome)
                 self._endings.append((job, Failed(job.claim, f"the result was refused: {outcome}")))
@@ -371,12 +358,11 @@ class Worker:
         if before := self._jobs.get(claim.id):
             self._stop_job(before, Stop.LOST)  # who gives the task anew has forgotten that claim, or ended it
         self._jobs[claim.id] = job
-        self._leases.hold(job)
-        if self._stopping:
-            self._endings.append((job, Released(claim, reason=Stop.SHUTDOWN.value)))
-            return
         self._free -= 1
+        self._leases.hold(job)
         job.work = asyncio.ensure_future(self._work(job))
+        if self._stopping:
+            self._stop_job(job, Stop.SHUTDOWN)
 
     def _forget(self, job: Job) -> None:
         self._leases.drop(job)
@@ -387,12 +373,16 @@ class Worker:
     async def _work(self, job: Job) -> None:
         """Run the handler to its end, and leave the ending for the pump."""
         ending: Ending | None = None
-        job.begun = True
         try:
-            if job.stopped is None:
+            if job.stopped is None and await self._is_held(job):
+                job.begun = True
                 ending = await self._outcome(job)
-        except asyncio.CancelledError:
-            pass
+        except asyncio.CancelledError as e:
+            if job.stopped is None:  # nobody here cancelled it: the handler met the end of something of its own
+                ending = raised(job.claim, e)
+                log.warning("%s %s", job.claim.id, told(ending))
+        if job.work is None:
+            return  # it took too long to end, and was handed back
         if job.stopped is not None:
             ending = self._ending_of_stopped(job, ending)
         job.work = None
@@ -402,6 +392,24 @@ class Worker:
         else:
             self._endings.append((job, ending))
             self._wake.set()
+
+    async def _is_held(self, job: Job) -> bool:
+        """Only after an outage is there a doubt: the answer that gave the claim may be as old as its lease."""
+        asked = time.monotonic()
+        if asked < job.held_until:
+            return True
+        try:
+            found = await self.queue.heartbeat(job.claim)
+            if found.deadline is None:
+                job.stopped = Stop.CANCELLED
+            else:
+                job.confirmed(asked, found.deadline)
+        except (StaleClaim, TaskNotFound):
+            job.stopped = Stop.LOST
+        except LokiRedisError as e:
+            log.warning("%s can't be renewed: %s", job.claim.id, e)
+            job.stopped = Stop.OVERDUE
+        return job.stopped is None
 
     def _give_slot_back(self, job: Job) -> None:
         """Not before its thread has ended: nobody can end a thread, and the next task would only wait behind it."""
@@ -422,7 +430,7 @@ class Worker:
         context = Context(self.queue, job, job.claim.task.checkpoint)
         while True:
             try:
-                return ended(job.claim, await self._call(handler, context))
+                return ended(job.claim, await self._run_handler(handler, context))
             except (Exception, SystemExit) as e:  # sys.exit() in a handler is no reason to end the others
                 ending = raised(job.claim, e)
                 if job.stopped is not None:
@@ -437,7 +445,7 @@ class Worker:
                     log.warning("%s met a rate limit that the queue was not told of: %s", job.claim.id, refused)
                     return ending
 
-    def _call(self, handler: Handler, context: Context) -> Awaitable[Any]:
+    def _run_handler(self, handler: Handler, context: Context) -> Awaitable[Any]:
         # An object may be a handler, too: then its __call__ is what is looked at.
         if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
             return handler(context)  # type: ignore[no-any-return]
@@ -447,15 +455,26 @@ class Worker:
 
     async def _sit_out(self, job: Job, context: Context, error: BaseException) -> bool:
         """Hold this agent for a rate limit; False when the task was handed back instead of waiting for it."""
-        hold = await context._send(commands.rate_limited(self.queue.keys, job.claim, error))
+        hold = await self._over_outages(commands.rate_limited(self.queue.keys, job.claim, error))
         log.warning("%s met a rate limit: held for %.0f s", job.claim.id, hold.wait)
         if hold.released:
             return False
         job.moved_on(hold.wait)
         await asyncio.sleep(hold.wait)
         # A command stores its checkpoint by itself: what it is to go on from stands in the queue alone.
-        context.saved = (await context._send(commands.get(self.queue.keys, job.claim.id))).checkpoint
+        context.saved = (await self._over_outages(commands.get(self.queue.keys, job.claim.id))).checkpoint
         return True
+
+    async def _over_outages(self, command: Command[T]) -> T:
+        """What must be told while a task is held: only its lease ends that, so the work is stopped then."""
+        pause = _BACKOFF[0]
+        while True:
+            try:
+                return await self.queue.run(command)
+            except QueueUnavailable as e:
+                self._say_away(e)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _BACKOFF[1])
 
     # What ends work before its time
 
@@ -469,9 +488,23 @@ class Worker:
             return
         job.stopped = why
         log.warning("%s is stopped: %s", job.claim.id, why.value)
-        # Cancelled before its first step it would never run, and never give back its slot.
         if job.begun:
             job.work.cancel()
+
+    def _hand_back_running(self) -> None:
+        """Handlers that take no notice of their end do not keep the worker, nor their tasks."""
+        for job in self.running:
+            log.warning("%s: its handler does not end; the task is handed back all the same", job.claim.id)
+            job.work = None
+            self._endings.append((job, Released(job.claim, reason=Stop.SHUTDOWN.value)))
+
+    async def _end_running(self) -> None:
+        """Where the worker ends by an error: nobody will tell what becomes of the work, so it stops."""
+        running = [job.work for job in self.running if job.work is not None]
+        for job in self.running:
+            self._stop_job(job, Stop.SHUTDOWN)
+        if running:
+            await asyncio.wait(running, timeout=_LAST_WORDS)
 
     def _ending_of_stopped(self, job: Job, ending: Ending | None) -> Ending | None:
         if job.stopped in (Stop.CANCELLED, Stop.LOST):
@@ -488,6 +521,8 @@ class Worker:
             await asyncio.sleep(min(_TICK, self.lease / 10))
             self._alive = now = time.monotonic()
             for job in self.running:
+                if not job.begun:
+                    continue
                 if now >= job.limit:
                     self._stop_job(job, Stop.TIMEOUT)
                 elif now >= job.held_until and self.on_lost_lease == "stop":

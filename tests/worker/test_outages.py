@@ -16,7 +16,6 @@ from lokiredis.worker import Context, ThreadContext, Worker
 
 from ..conftest import lacking
 from ..invariants import check
-from ..proxy import Exchange, LossyProxy
 from ..servers import RedisServer, programs
 from .conftest import started, until
 
@@ -193,62 +192,3 @@ def _refused_heartbeats(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> list
 
     monkeypatch.setattr(queue, "heartbeat_many", noting)
     return found
-
-
-class _Cut:
-    """Loses the reply to the first call that gives a claim, and from then on all replies, until ``healed``."""
-
-    def __init__(self) -> None:
-        self.begun = False
-        self.healed = False
-
-    def __call__(self, exchange: Exchange) -> bool:
-        self.begun = self.begun or (b"long-1" in exchange.reply and exchange.command in ("FCALL", "EVALSHA"))
-        return self.begun and not self.healed
-
-
-@pytest.mark.parametrize("waits", [True, False], ids=["of one that waited", "of one that had work"])
-async def test_a_claim_whose_reply_was_lost(mortal: RedisServer, queue_name: str, waits: bool) -> None:
-    """For longer than any retry: the worker learns of its claim, long before the lease ends."""
-    cut = _Cut()
-    with LossyProxy(mortal.address, cut) as proxy:
-        if not waits:
-            _add(mortal, queue_name, "first", "long-1")
-        async with _worker(proxy.url, queue_name, 600) as (_, gate, queue):
-            if waits:
-                await until(lambda: _blocked(mortal))
-                _add(mortal, queue_name, "long-1")
-            await until(lambda: cut.begun, timeout=30)
-            await _given_up(queue, 2)
-            assert "long-1" not in gate.begun
-            cut.healed = True
-            await until(lambda: "long-1" in gate.begun, timeout=30)
-            gate.open("long-1")
-            await _all_completed(mortal, queue_name, 1 if waits else 2)
-
-
-async def test_it_stops_with_a_claim_whose_reply_was_lost(mortal: RedisServer, queue_name: str) -> None:
-    """When Redis is back in time the claim is handed back, without a charge."""
-    cut = _Cut()
-    with LossyProxy(mortal.address, cut) as proxy:
-        _add(mortal, queue_name, "first", "long-1")
-        async with CountingQueue.from_url(proxy.url, queue_name, retry_for=RETRY_FOR) as queue:
-            worker = Worker(queue, agent="me", lease=600, grace=0)
-            gate = Gate(worker)
-            run = started(worker)
-            await until(lambda: cut.begun, timeout=30)
-            await _given_up(queue, 2)
-            worker.stop()
-            cut.healed = True
-            await asyncio.wait_for(run, 30)
-        assert gate.begun == ["first"]
-        with mortal.client() as client:
-            task = Queue(client, queue_name).get("long-1")
-            assert [attempt.outcome for attempt in task.attempts] == ["released"]
-            assert (task.state, task.retries) == ("pending", 0)
-            check(client, queue_name)
-
-
-def _blocked(server: RedisServer) -> bool:
-    with server.client() as client:
-        return int(client.info("clients")["blocked_clients"]) > 0
