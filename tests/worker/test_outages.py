@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from lokiredis import AsyncQueue, Queue, QueueUnavailable
 from lokiredis.commands import Command
 from lokiredis.worker import Context, ThreadContext, Worker
+from lokiredis.worker.command import CommandHandler
 
 from ..conftest import lacking
 from ..invariants import check
@@ -168,6 +171,42 @@ async def test_a_checkpoint_and_a_rate_limit_in_an_outage(mortal: RedisServer, q
             await until(lambda: not mortal.running or len(saved) == 2, timeout=60)
         await _all_completed(mortal, queue_name, 1)
         assert saved == [None, {"page": 7}]
+        worker.stop()
+        await asyncio.wait_for(run, 30)
+
+
+_FAILS_WITH_A_CHECKPOINT = """
+import os, pathlib, sys, time
+(at := pathlib.Path(sys.argv[1]) / "begun").touch()
+while at.exists():
+    time.sleep(0.01)
+pathlib.Path(os.environ["LOKIREDIS_TASK_CHECKPOINT_FILE"]).write_text('{"page": 7}')
+sys.exit("no more")
+"""
+
+
+async def test_the_checkpoint_of_a_command_that_ends_in_an_outage(
+    mortal: RedisServer, queue_name: str, tmp_path: Path
+) -> None:
+    """It waits until Redis is back, and its failure with it."""
+    words = [sys.executable, "-c", _FAILS_WITH_A_CHECKPOINT, str(tmp_path)]
+    begun = tmp_path / "begun"
+    async with CountingQueue.from_url(mortal.url, queue_name, retry_for=RETRY_FOR) as queue:
+        worker = Worker(queue, agent="me", lease=60, grace=0)
+        worker.handler("a")(CommandHandler(words, logs=tmp_path, grace=lambda why: 5.0, environment={}))
+        run = started(worker)
+        _add(mortal, queue_name, "x")
+        await until(begun.exists)
+        await asyncio.to_thread(mortal.kill)
+        begun.unlink()
+        await _given_up(queue, 2)
+        await asyncio.to_thread(mortal.start)
+        with mortal.client() as client:
+            seen = Queue(client, queue_name)
+            await until(lambda: seen.get("x").attempts, timeout=30)
+            task = seen.get("x")
+            assert (task.checkpoint, task.last_error, len(task.attempts)) == ({"page": 7}, "no more", 1)
+            check(client, queue_name)
         worker.stop()
         await asyncio.wait_for(run, 30)
 
