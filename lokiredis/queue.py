@@ -30,6 +30,7 @@ from .outages import FAILURES, RETRYABLE
 from .review import DeadGroup
 from .scripts import NAMES, load
 from .server import read_server, read_server_async
+from .task_graph import Graph
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -180,6 +181,12 @@ class Queue(Executor):
         from .worker.by_hand import Work
 
         return Work(self, agent, types, lease, wait)
+
+    def graph(self, id: str | None = None, *, way: commands.Way = "up", limit: int = 10_000) -> Graph:
+        """What depends on what: from the task *id* "up" along its dependencies or "down" along those that wait for it,
+        or without an id all tasks that are not done. Up to *limit* tasks. Raises TaskNotFound.
+        """
+        return self._drive(steps.graph(self.keys, id, "all" if id is None else way, limit))
 
     def dead_groups(self, type: str | None = None) -> builtins.list[DeadGroup]:
         """All dead letters by the pattern of their failure, the largest group first."""
@@ -372,6 +379,10 @@ class AsyncQueue(AsyncExecutor):
         from .worker.by_hand import AsyncWork
 
         return AsyncWork(self, agent, types, lease, wait)
+
+    async def graph(self, id: str | None = None, *, way: commands.Way = "up", limit: int = 10_000) -> Graph:
+        """As :meth:`Queue.graph`."""
+        return await self._drive(steps.graph(self.keys, id, "all" if id is None else way, limit))
 
     async def dead_groups(self, type: str | None = None) -> builtins.list[DeadGroup]:
         """As :meth:`Queue.dead_groups`."""

@@ -26,9 +26,7 @@ NAMES = tuple(sorted(path.stem for path in LUA.glob("*.lua")))
 GROWING = frozenset({"enqueue", "import", "import_breakers"})
 
 #: These change nothing.
-READING = frozenset(
-    {"agents", "dead_groups", "decisions", "explain", "explain_agent", "get", "list", "settings", "snapshot", "stats"}
-)
+READING = frozenset("agents dead_groups decisions explain explain_agent get graph list settings snapshot stats".split())
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 
 from . import arguments, commands
 from .commands import Command
-from .errors import DependencyCycle, InvalidTask, LokiRedisError, QueueUnavailable, TaskExists
+from .errors import DependencyCycle, InvalidTask, LokiRedisError, QueueUnavailable, TaskExists, TaskNotFound
 from .keys import Keys
 from .models import Claim, Enqueued, NewTask, NoClaim
 from .review import DeadGroup, DeadLetter
+from .task_graph import Graph, Node
 
 T = TypeVar("T")
 
@@ -171,6 +172,27 @@ def enqueue_many(
             if answer.id != made[i].id:
                 renamed[made[i].id] = answer.id
     return [result for result in results if result is not None]
+
+
+def graph(keys: Keys, id: str | None, way: commands.Way, limit: int) -> Steps[Graph]:
+    """The graph from a task on, or of all that are not done; up to about *limit* tasks. Raises TaskNotFound."""
+    nodes: dict[str, Node] = {}
+    rest = [] if id is None else [arguments.word(id, "id")]
+    cursor: str | None = None
+    while True:
+        part: commands.GraphPart = yield commands.graph(keys, way, rest[:MOST_TASKS], cursor=cursor)
+        if id is None:
+            nodes |= {node.id: node for node in part.nodes if node.place not in ("completed", "cancelled")}
+        else:
+            nodes |= {node.id: node for node in part.nodes}
+        if id is not None and not nodes:
+            raise TaskNotFound(id=id)
+        rest = [other for other in dict.fromkeys([*rest[MOST_TASKS:], *part.rest]) if other not in nodes]
+        cursor = part.cursor
+        more = bool(rest) if id is not None else cursor is not None
+        if not more or len(nodes) > limit:
+            kept = dict(list(nodes.items())[:limit])
+            return Graph(kept, not more and len(kept) == len(nodes))
 
 
 def dead_groups(keys: Keys, type: str | None) -> Steps[list[DeadGroup]]:

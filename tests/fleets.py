@@ -43,7 +43,7 @@ class Sentinel:
             f"sentinel failover-timeout {SERVICE} 3000\n"
         )
         beside = program.with_name("redis-sentinel")
-        words = [beside, configuration] if beside.exists() else [program, configuration, "--sentinel"]
+        words: list[str | Path] = [beside, configuration] if beside.exists() else [program, configuration, "--sentinel"]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 words,

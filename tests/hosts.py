@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import weakref
-from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 from .conftest import lacking
+
+# Waits for the end of its input, which also comes when the test process was killed with -9, and then removes all.
+_REMOVE = """
+while read -r _; do :; done
+for name; do
+    pids=$(ip netns pids "$name" 2>/dev/null) && [ -n "$pids" ] && kill -9 $pids
+    ip netns delete "$name"
+done 2>/dev/null
+"""
 
 
 class Hosts:
@@ -24,24 +30,24 @@ class Hosts:
         run = uuid4().hex[:8]
         self._switch = f"loki-{run}-switch"
         self._names = [f"loki-{run}-{number}" for number in range(count)]
-        # A test process that ends without teardown would leave them behind.
-        self._remove = weakref.finalize(self, _remove, os.getpid(), [self._switch, *self._names])
 
     def __enter__(self) -> Hosts:
         if shutil.which("ip") is None:
             lacking("network namespaces: no ip here (Debian: apt-get install iproute2)")
+        words = ["sh", "-c", _REMOVE, "sh", self._switch, *self._names]
+        self._remover = subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True)
         try:
             self._make()
         except subprocess.CalledProcessError as e:
-            self._remove()
+            self.__exit__()
             lacking(f"network namespaces: {' '.join(e.cmd)} said: {e.stderr.strip()}")
         except BaseException:
-            self._remove()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._remove()
+        self._remover.communicate(timeout=60)
 
     def address(self, number: int) -> str:
         """The host's IP address, in a network for benchmarks and tests (RFC 2544)."""
@@ -82,12 +88,3 @@ class Hosts:
 
 def _ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True, capture_output=True, text=True, timeout=30)
-
-
-def _remove(owner: int, names: list[str]) -> None:
-    # A forked child of the test process runs the same exit handlers.
-    if os.getpid() != owner:
-        return
-    for name in names:
-        with suppress(OSError, subprocess.SubprocessError):
-            _ip("netns", "delete", name)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -333,3 +335,19 @@ def test_a_waiting_agent_carries_on(server: RedisServer, client: Redis) -> None:
     got = [queue.claim("me", "b", wait=20) for _ in range(2000)]
     assert all(isinstance(claim, Claim) for claim in got)
     queue.close()
+
+
+def test_an_import_and_an_export(server: RedisServer, client: Redis, tmp_path: Path) -> None:
+    """Of tasks with all that may belong to them, with dependencies, and of long ones."""
+    past = {"token": 1, "agent": "a", "claimedAt": 1, "endedAt": 2, "outcome": "failed", "error": "e" * 200}
+    with (tmp_path / "in.jsonl").open("w") as file:
+        for n in range(3000):
+            task = {"id": f"x{n}", "type": f"t{n % 10}", "lastError": "e" * 200, "attempts": [past] * 10}
+            task |= {"dependencies": [f"x{i}" for i in range(max(0, n - 20), n)]}
+            file.write(json.dumps(task | {"payload": {"t": "y" * (100_000 if n % 10 == 0 else 100)}}) + "\n")
+
+    def there_and_back(queue: ClockedQueue) -> None:
+        assert queue.import_(tmp_path / "in.jsonl").created == {"pending": 3000}
+        queue.export(tmp_path / "out.jsonl", replace=True)
+
+    _measure(server, client, there_and_back)

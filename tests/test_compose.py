@@ -146,8 +146,30 @@ def test_a_single_command(services: Any, redis_port: int, tmp_path: Path) -> Non
     assert not re.search(r"^(warn|FAIL)", ran.stdout, re.M), ran.stdout
 
 
+def test_the_snapshot_job(services: Any, redis_port: int, tmp_path: Path) -> None:
+    """It keeps the files of a folder of this host up to date, and ends well when compose stops it."""
+    service = services["snapshot"]
+    [volume] = service["volumes"]
+    here, _, there = volume.partition(":")
+    assert here == "./.loki"
+    folder, environment = tmp_path / "board", _environment(service, redis_port, tmp_path)
+    words = [*_entrypoint(), *(str(folder) if word == there else word for word in service["command"])]
+    assert str(folder) in words
+    process = subprocess.Popen(words, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    try:
+        pending = folder / "queue" / "pending.json"
+        wait_until(pending.exists, 30, "the first snapshot")
+        task = ["enqueue", "--type", "eng-docs", "--id", "for-the-board"]
+        subprocess.run([*_entrypoint(), *task], env=environment, cwd=tmp_path, check=True, timeout=60)
+        wait_until(lambda: "for-the-board" in pending.read_text(), 30, "the new task in the files")
+    finally:
+        process.terminate()
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 0, said
+
+
 def _workers(services: Any) -> dict[str, Any]:
-    return {name: one for name, one in services.items() if name not in ("redis", "lokiredis")}
+    return {name: one for name, one in services.items() if name not in ("redis", "lokiredis", "snapshot")}
 
 
 def test_the_workers(services: Any, tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "snapshot": ("snapshot:snapshot", "Write the documented files of a .loki folder."),
     },
     "Set up": {
+        "config": ("config:config", "Read and change the settings of the queue."),
         "demo": ("demo:demo", "Watch a fleet of agents work through a real plan."),
         "server": ("server:server", "Start, stop and see the embedded Redis of this folder."),
         "doctor": ("doctor:doctor", "Check that the server is fit to hold a queue."),

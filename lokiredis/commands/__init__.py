@@ -5,6 +5,7 @@ from .command import ClaimLike, Command, new_request
 from .ending import complete, exchange, fail, rate_limited, release
 from .enqueueing import Names, as_new_task, document, enqueue, enqueue_batch, key_of
 from .explaining import explain, explain_agent
+from .graphing import GraphPart, Way, graph
 from .importing import Batch, Restored, RestoredBreaker, Stored, import_, import_breakers
 from .operating import (
     cancel,
@@ -31,11 +32,13 @@ __all__ = [
     "Batch",
     "ClaimLike",
     "Command",
+    "GraphPart",
     "GroupPage",
     "Names",
     "Restored",
     "RestoredBreaker",
     "Stored",
+    "Way",
     "agents",
     "announce",
     "as_new_task",
@@ -59,6 +62,7 @@ __all__ = [
     "explain_agent",
     "fail",
     "get",
+    "graph",
     "heartbeat",
     "heartbeat_many",
     "import_",

@@ -63,13 +63,18 @@ def trip_breaker(keys: Keys, /, type: str, *, request: str | None = None) -> Com
     return build("trip_breaker", keys, _nothing, request=scoped_request(request, "trip_breaker", chosen), type=chosen)
 
 
-def configure(keys: Keys, /, *, request: str | None = None, **settings: Any) -> Command[int]:
+def configure(
+    keys: Keys, /, *, if_version: int | None = None, request: str | None = None, **settings: Any
+) -> Command[int]:
     """Change settings (the fields of :class:`lokiredis.config.Settings`); None takes a default again.
 
-    Returns the new version of the settings. Raises InvalidTask, naming the setting.
+    Returns the new version of the settings. Raises InvalidTask, naming the setting; InvalidState when ``if_version``
+    isn't the version that is in force: somebody else has changed them.
     """
     words = [word for pair in to_stored(settings) for word in pair]
-    return build("configure", keys, int, words, request=scoped_request(request, "configure"))
+    expected = "" if if_version is None else arguments.count(if_version, "if_version")
+    asked = scoped_request(request, "configure")
+    return build("configure", keys, int, words, request=asked, expected=expected)
 
 
 def _nothing(reply: Any) -> None:

@@ -23,7 +23,7 @@ from .aside import FORMAT, MARK, breaker_json, settings_of
 from .folder import QUEUE_LOCK, TEMPORARY, Folder
 from .sources import ASIDE, ORCHESTRATOR, STATES, queue_file
 
-_PAGE = 1000
+_PAGE = 250
 #: Of the snapshot job, which takes turns with an export into the same folder.
 JOB_LOCK = "snapshot.lock"
 _BREAKER = ("state", "failures", "lastFailure", "openedAt", "halfOpenAt")

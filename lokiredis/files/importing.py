@@ -13,7 +13,7 @@ from ..commands import Restored
 from ..errors import DependencyCycle, InvalidTask, LokiRedisError, UnknownDependency
 from ..keys import Keys
 from ..models import State, at_ms
-from ..steps import MOST_BYTES, MOST_DEPENDENCIES, MOST_TASKS, Steps
+from ..steps import Steps
 from . import aside, reading, sources
 from .aside import Aside
 from .plan import Given, Item, Plan, Reader
@@ -21,6 +21,9 @@ from .reading import Broken, NotTaken
 from .report import Imported, Report
 from .sources import Folder, Source
 
+#: What one call is sent. The engine takes more, but a task that comes back costs more than a new one, with its errors
+#: and attempts, and no call may keep the others waiting for 50 ms (design rule 16).
+MOST_TASKS, MOST_DEPENDENCIES, MOST_BYTES = 250, 1_500, 2 * 1024 * 1024
 #: After so many refusals the rest of a batch goes in halves: each refusal costs a call for the whole of it.
 _PATIENCE = 3
 
@@ -90,7 +93,7 @@ class _Importing:
             names = size = 0
             for item in self.plan.in_order():
                 try:
-                    task = self._with_signs(item, reader.task(item))
+                    task = reader.task(item)
                 except InvalidTask as e:
                     self._refuse(item, e.message)
                     continue
@@ -98,7 +101,8 @@ class _Importing:
                 if batch and (full or size + task.size > MOST_BYTES):
                     yield from self._store(batch)
                     batch, names, size = [], 0, 0
-                batch.append((item, task))
+                # Not before: in a dry run what the batches so far would have stored counts as there.
+                batch.append((item, self._with_signs(item, task)))
                 names, size = names + len(task.names), size + task.size
             yield from self._store(batch)
 

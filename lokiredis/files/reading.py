@@ -111,7 +111,8 @@ class _Window:
         self.text, self.at, self.base, self.ended = "", 0, offset, False
 
     def entries(self) -> Iterator[Raw]:
-        self._more()
+        while len(self.text) < len(_BOM) and self._more():
+            pass
         if self.text.startswith(_BOM):
             self.at = len(_BOM)
         first = self._next()

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from .batch import Batch
 from .decisions import FOLDER
 from .folder import Folder
 from .markdown import block, line
@@ -37,23 +38,19 @@ class Archive:
             return 0, 0
         with root.folder(*FOLDER) as decisions:
             present = set(decisions.names())
-            pairs: list[tuple[str, str]] = []
-            looked_at: list[str] = []
+        looked_at: list[str] = []
+        with Batch(root) as batch:
             for id in missing:
-                if len(pairs) == most:
+                if len(batch.written) == most:
                     break
                 task = json.loads(mirror.text(id))
                 name = f"{(task['completedAt'] or task['createdAt'])[:10]}-{id}.md"
                 if name not in present:
-                    text = report(task).encode("utf-8", "backslashreplace")
-                    pairs.append((decisions.write_temporary(name, [text]), name))
+                    batch.write(FOLDER, name, [report(task).encode("utf-8", "backslashreplace")])
                 looked_at.append(id)
-            for temporary, name in pairs:
-                decisions.rename(temporary, name)
-            if pairs:
-                decisions.sync()
+            batch.rename()
         self._done.update(looked_at)
-        return len(pairs), len(missing) - len(looked_at)
+        return len(batch.written), len(missing) - len(looked_at)
 
 
 def report(task: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from ..models import State, from_epoch
 from ..queue import Queue
 from . import extras, orchestrator
+from .batch import Batch, like
 from .decisions import FOLDER
 from .extras import Scene
 from .folder import QUEUE_LOCK, FileRefused, Folder
@@ -172,7 +173,7 @@ class Snapshot:
             if descriptor is None:
                 return False
             with os.fdopen(descriptor, "rb") as present:
-                now = _like(present.fileno()), file.beside
+                now = like(present.fileno()), file.beside
                 if not (file.of & mirror.touched) and self._known.get(file.path) == now:
                     return True
                 if not _same(present.read, file.chunks(), file.varies):
@@ -182,7 +183,7 @@ class Snapshot:
 
     def _replace(self, root: Folder, planned: list[_File], mirror: Mirror) -> tuple[list[str], list[str]]:
         """All new files are on disk before the first one takes its place; readers who hold the lock see all or none."""
-        with _Batch(root) as batch:
+        with Batch(root) as batch:
             for file in planned:
                 batch.write(file.folder, file.name, file.chunks())
             with root.locked(QUEUE_LOCK):
@@ -193,7 +194,7 @@ class Snapshot:
                 self._known[file.path] = batch.like(file.folder, file.name), file.beside
             return batch.written, notes
 
-    def _orchestrator(self, batch: _Batch, root: Folder, mirror: Mirror) -> list[str]:
+    def _orchestrator(self, batch: Batch, root: Folder, mirror: Mirror) -> list[str]:
         breakers = orchestrator.breakers_json(mirror.breakers, extras=self._extras)
         with root.folder("state") as state:
             if state.is_link(_ORCHESTRATOR):
@@ -215,57 +216,6 @@ class Snapshot:
             if made != present:
                 batch.write(("state",), _ORCHESTRATOR, [made])
         return notes
-
-
-class _Batch:
-    """Files that take their places together. What did not come to that is removed."""
-
-    def __init__(self, root: Folder) -> None:
-        self._folders: dict[tuple[str, ...], Folder] = {}
-        self._root = root
-        self._waiting: list[tuple[Folder, str, str]] = []
-        self.written: list[str] = []
-
-    def __enter__(self) -> _Batch:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        for folder, temporary, _ in self._waiting:
-            folder.remove(temporary)
-        for folder in self._folders.values():
-            folder.close()
-
-    def write(self, folder: tuple[str, ...], name: str, chunks: Iterator[bytes] | list[bytes]) -> None:
-        """A new file that is on disk, and not yet in its place."""
-        if folder not in self._folders:
-            self._folders[folder] = self._root.folder(*folder)
-        where = self._folders[folder]
-        self._waiting.append((where, where.write_temporary(name, chunks), name))
-        self.written.append("/".join((*folder, name)))
-
-    def rename(self) -> None:
-        """Put each in its place, in the order in which they were written."""
-        while self._waiting:
-            folder, temporary, name = self._waiting[0]
-            folder.rename(temporary, name)
-            del self._waiting[0]
-        for folder in self._folders.values():
-            folder.sync()
-
-    def like(self, folder: tuple[str, ...], name: str) -> object:
-        """What the file is like now."""
-        descriptor = self._folders[folder].open_to_read(name)
-        if descriptor is None:
-            return None
-        try:
-            return _like(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _like(descriptor: int) -> object:
-    found = os.fstat(descriptor)
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _same(read: Callable[[int], bytes], chunks: Iterator[bytes], varies: slice) -> bool:

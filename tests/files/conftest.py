@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -31,6 +34,14 @@ def queue(redis7_server: RedisServer, queue_name: str) -> Iterator[Queue]:
 def folder(tmp_path: Path) -> Path:
     """Where its files go."""
     return tmp_path / ".loki"
+
+
+@pytest.fixture
+def in_memory() -> Iterator[Path]:
+    """A folder where an fsync doesn't wait for a disk: these tests do some thousands of them."""
+    place = tempfile.mkdtemp(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+    yield Path(place)
+    shutil.rmtree(place)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from lokiredis import Claim, Failed, Finished, LokiRedisError, NewTask, Queue, R
 TYPES = ["a", "b", "c"]
 REPORT = {"why": "asked", "what": "done"}
 #: More would only make each look at them longer: then what is there goes round.
-MOST_WAITING, MOST_ENDED = 100, 400
+MOST_WAITING, MOST_ENDED = 60, 200
 
 
 class Load:
@@ -36,7 +36,7 @@ class Load:
     def add(self) -> None:
         counts = self.queue.counts()
         self.grows = counts["completed"] + counts["cancelled"] < MOST_ENDED
-        if counts["pending"] > MOST_WAITING or not self.grows:
+        if counts["pending"] + counts["in-progress"] + counts["dead-letter"] > MOST_WAITING:
             return
         tasks = []
         for _ in range(self.random.randint(1, 12)):
@@ -64,7 +64,7 @@ class Load:
         if self.claims:
             claim = self.claims.pop(self.random.randrange(len(self.claims)))
             how = self.random.random()
-            if how < 0.5 and (self.grows or how < 0.01):
+            if how < 0.5 and self.grows:
                 self.queue.complete(claim, output="ok", decision_report=REPORT)
             elif how < 0.9:
                 self.queue.fail(claim, "it broke", retry=self.random.random() < 0.7)
@@ -86,12 +86,12 @@ class Load:
             self.queue.heartbeat(self.claims[0], progress={"step": self.random.random()})
 
     def cancel(self) -> None:
-        if self.made and self.random.random() < (0.3 if self.grows else 0.01):
+        if self.made and self.grows and self.random.random() < 0.3:
             self.queue.cancel(self.random.choice(self.made[-50:]), "not needed")
 
     def revive(self) -> None:
         for task in self.queue.list("dead-letter", limit=3).tasks:
-            if self.random.random() < (0.7 if self.grows else 0.99):
+            if self.random.random() < 0.7 or not self.grows:
                 self.queue.retry_dead(task.id, force=True)
             else:
                 self.queue.discard_dead(task.id, "no use")

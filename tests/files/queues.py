@@ -27,6 +27,7 @@ def picture(queue: Queue) -> dict[str, Any]:
     return {
         "tasks": {task.id: (task.place, task.to_json()) for task in every(queue)},
         "order": [task.id for task in every(queue)],
+        "documents": queue.redis.hgetall(queue.keys.fixed("documents")),
         "breakers": queue.redis.hgetall(queue.keys.fixed("breakers")),
         "claims": _claims(queue),
         "settings": queue.settings().model_copy(update={"version": 0}),

@@ -82,14 +82,14 @@ def test_two_hundred_snapshots_under_full_load(
     queue: Queue,
     queue_name: str,
     redis7_server: RedisServer,
-    folder: Path,
+    in_memory: Path,
     under_load: Callable[[], AbstractContextManager[None]],
 ) -> None:
     """Each equals the state that the queue's own events tell for that moment; no file contradicts another.
 
     Half of them read everything anew, half go on from the one before.
     """
-    history = History(redis7_server.url, queue_name)
+    folder, history = in_memory, History(redis7_server.url, queue_name)
     seen: list[tuple[str, bool, dict[str, str]]] = []
 
     def look(job: Snapshot) -> None:

@@ -209,6 +209,33 @@ def test_order_and_dependencies_over_files(queue: Queue, tmp_path: Path) -> None
     assert queue.get("c").place == "ready"
 
 
+def test_the_order_of_a_file(queue: Queue, tmp_path: Path) -> None:
+    """Without numbers the order is that of the file; what waits comes right after what it waits for."""
+    tasks = [_task("a"), _task("x", dependencies=["z"]), _task("y"), _task("z"), _task("w")]
+    queue.import_(_write(tmp_path / "pending.json", *tasks))
+    assert [task.id for task in every(queue)] == ["a", "y", "z", "x", "w"]
+
+
+def test_a_dry_run_of_many(queue: Queue, tmp_path: Path) -> None:
+    """What an earlier batch would have stored is there for the later ones."""
+    tasks = [_task(f"x{n}", dependencies=[f"x{n - 1}"] if n else []) for n in range(700)]
+    path = _write(tmp_path / "pending.json", *tasks)
+    assert queue.import_(path, dry_run=True).created == {"pending": 700}
+    assert stored(queue) == {}
+
+
+def test_a_claim_without_a_token(queue: Queue, tmp_path: Path) -> None:
+    """Whatever lease it names: nobody could finish it."""
+    ahead = {"leaseExpiresAt": "2099-01-01T00:00:00Z"}
+    path = _write(
+        tmp_path / "in-progress.json",
+        _task("x", claimedBy="me", **ahead),
+        _task("y", token=5, **ahead),
+        _task("z", token=5, claimedBy="not an agent", **ahead),
+    )
+    assert queue.import_(path).created == {"pending": 3}
+
+
 def test_a_dependency_in_the_queue(queue: Queue, tmp_path: Path) -> None:
     """It is waited for as one in the files is."""
     add(queue, "mine")
@@ -225,6 +252,17 @@ def test_who_depends_on_what_was_refused(queue: Queue, tmp_path: Path) -> None:
     assert report.refused_count == 30
     assert Told(str(path), 28, "x1", "it depends on x0, which was not taken") in report.refused
     assert queue.import_(_write(path, *reversed(chain), _task("x0"), _task("free"))).created == {"pending": 30}
+
+
+def test_many_who_depend_on_one(queue: Queue, tmp_path: Path) -> None:
+    """The queue is not asked about each of them."""
+    tasks = [_task("bad", priority=0), *(_task(f"x{n}", dependencies=["bad"]) for n in range(1000))]
+    path = _write(tmp_path / "pending.json", *tasks)
+    queue.import_(path, dry_run=True)
+    queue.redis.config_resetstat()
+    assert queue.import_(path).refused_count == 1001
+    calls = queue.redis.info("commandstats")
+    assert sum(calls[name]["calls"] for name in calls if name in ("cmdstat_fcall", "cmdstat_evalsha")) < 10
 
 
 def test_many_refusals(queue: Queue, tmp_path: Path) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lokiredis import Claim, LokiRedisError, Queue
+from lokiredis import Claim, LokiRedisError, Queue, QueueUnavailable, replies
 
 from ..lua.moves import REPORT, add, add_many, bury, done, every, stored, take
 from ..servers import RedisServer
@@ -292,3 +294,55 @@ def test_what_an_export_overwrites(server7: RedisServer, tmp_path: Path) -> None
     queue.export(tmp_path / "out", replace=True)
     assert len(json.loads((tmp_path / "out" / "queue" / "pending.json").read_text())["tasks"]) == 2
     assert not [path for path in (tmp_path / "out").rglob("*") if path.name.endswith(".new")]
+
+
+@pytest.mark.parametrize("name", ["out", "out.jsonl"])
+def test_an_export_that_fails(server7: RedisServer, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle of the tasks, or when the disk is full: what was there is whole, and nothing else is left."""
+    queue = new_queue(server7)
+    add_many(queue, 600)
+    queue.export(tmp_path / name)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    add(queue, "more")
+    pages = []
+
+    def failing(reply: Any) -> Any:
+        pages.append(reply)
+        if len(pages) == 2:
+            raise QueueUnavailable
+        return replies.records(reply)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "lokiredis.files.exporting.replies", SimpleNamespace(records=failing, breaker_words=_no_breakers)
+        )
+        with pytest.raises(QueueUnavailable):
+            queue.export(tmp_path / name, replace=True)
+    with monkeypatch.context() as patched:
+        patched.setattr("lokiredis.files.exporting.os.fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            queue.export(tmp_path / name, replace=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def _no_breakers(reply: Any) -> dict[str, Any]:
+    return {}
+
+
+def test_no_link_leads_out_of_an_export(server7: RedisServer, tmp_path: Path) -> None:
+    """A folder that is a link is refused; a file that is one is replaced, and what it leads to stays."""
+    queue = new_queue(server7)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "queue").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(LokiRedisError, match="symbolic link"):
+        queue.export(tmp_path / "out")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    (tmp_path / "kept.jsonl").write_text("kept")
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "kept.jsonl")
+    queue.export(tmp_path / "link.jsonl", replace=True)
+    assert (tmp_path / "kept.jsonl").read_text() == "kept"
+    assert not (tmp_path / "link.jsonl").is_symlink()
