@@ -56,10 +56,9 @@ async def make(redis7_server: RedisServer, queue_name: str, loss: Loss) -> Async
         yield made
         loss.on.clear()
         for worker, queue in workers:
-            if hasattr(worker, "_wake"):
-                worker.stop()
-                worker.stop()
-                await until(lambda worker=worker: not worker.running)  # type: ignore[misc]
+            worker.stop()
+            worker.stop()
+            await until(lambda worker=worker: not worker.running)  # type: ignore[misc]
             await queue.close()
 
 
@@ -82,7 +81,7 @@ async def test_a_claim_whose_answer_was_lost(queue: Queue, make: Callable[..., W
         run = started(worker)
     else:
         run = started(worker)
-        await until(lambda: worker._asking is not None)
+        await until(lambda: worker._pump.asking is not None)
         add()
     await until(lambda: worker.away)
     loss.on.clear()
@@ -183,7 +182,7 @@ async def test_an_outage_is_no_time_of_the_attempt(mortal: RedisServer, queue_na
         late = time.monotonic() + 2
         await until(lambda: time.monotonic() > late)
         await asyncio.to_thread(mortal.restart)
-        await until(lambda: not worker.away and not worker._jobs and worker.completed + worker.failed)
+        await until(lambda: not worker.away and not worker._runs.jobs and worker.completed + worker.failed)
         task = await used.get("x")
         assert (task.state, task.last_error) == (State.COMPLETED, None)
         worker.stop()

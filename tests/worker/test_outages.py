@@ -219,7 +219,7 @@ async def _given_up(queue: CountingQueue, calls: int) -> None:
 
 def _refused_heartbeats(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> list[QueueUnavailable]:
     """Fills when the thread that renews the claims, which has connections of its own, meets the outage."""
-    queue, found = worker._leases.queue, []
+    queue, found = worker._runs._leases.queue, []
     beat = queue.heartbeat_many
 
     def noting(claims: Any) -> Any:

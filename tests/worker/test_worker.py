@@ -20,7 +20,7 @@ from lokiredis import Claim, InvalidTask, Queue, QueueUnavailable, SchemaMismatc
 from lokiredis.worker import Context, GiveUp, HandBack, ThreadContext, Worker
 from lokiredis.worker.background import end
 from lokiredis.worker.health import Health
-from lokiredis.worker.job import Stop
+from lokiredis.worker.job import Job, Stop
 from lokiredis.worker.listening import Listener
 
 from .conftest import LEASE, started, until
@@ -58,7 +58,7 @@ async def test_tasks_are_worked_through(queue: Queue, make_worker: Make) -> None
     assert task is not None
     assert task.result == {"status": "success", "output": 7, **REPORT}
     assert _state(queue, "other") is State.PENDING
-    await until(lambda: worker.completed == 50)  # it is told a moment after the queue knows
+    await until(lambda: worker.completed == 50)  # counted when the answer is here, which the queue has sent before
     assert worker.failed == 0
 
 
@@ -169,7 +169,7 @@ async def test_endings_of_one_call_are_sent_one_by_one_over_an_outage(
     usual = worker.queue.run
 
     async def run(command: Any) -> Any:
-        call = worker._call
+        call = worker._pump.call
         if call is not None and len(call.sent) == 1 and not refused:
             refused.append(command)
             raise QueueUnavailable("gone in the middle")
@@ -203,7 +203,7 @@ async def test_what_the_queue_refuses_for_good_ends_the_worker(queue: Queue, mak
     async def work(context: Context) -> None: ...
 
     run = started(worker)
-    await until(lambda: worker._asking is not None)
+    await until(lambda: worker._pump.asking is not None)
     key = queue.keys.fixed("queue")
     before = queue.redis.hget(key, "schema")
     queue.redis.hset(key, "schema", "999")
@@ -217,7 +217,7 @@ async def test_what_the_queue_refuses_for_good_ends_the_worker(queue: Queue, mak
 
 async def test_a_handler_that_does_not_end(queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that takes no notice of its cancellation does not keep the worker: its task is handed back."""
-    monkeypatch.setattr("lokiredis.worker.worker._LAST_WORDS", 0.2)
+    monkeypatch.setattr("lokiredis.worker.pump.LAST_WORDS", 0.2)
     worker = make_worker(grace=0.1)
     go_on = asyncio.Event()
 
@@ -294,7 +294,7 @@ async def test_renewing_goes_on_after_every_error(
     queue.enqueue(type="a", id="x")
     started(worker)
     await until(lambda: worker.running)
-    usual = worker._leases.queue.heartbeat_many
+    usual = worker._runs._leases.queue.heartbeat_many
 
     def heartbeat_many(claims: Any) -> Any:
         if not raised:
@@ -302,7 +302,7 @@ async def test_renewing_goes_on_after_every_error(
             raise RuntimeError("something unheard of")
         return usual(claims)
 
-    monkeypatch.setattr(worker._leases.queue, "heartbeat_many", heartbeat_many)
+    monkeypatch.setattr(worker._runs._leases.queue, "heartbeat_many", heartbeat_many)
     await until(lambda: raised)
     job = worker.running[0]
     before = job.held_until
@@ -341,15 +341,16 @@ async def test_a_task_that_is_stopped_before_its_first_step(
     """A cancel that comes with the claim: its handler never runs, and its slot is free for the next task."""
     worker = make_worker()
     begun: list[str] = []
-    start = worker._start
+    begin = worker._runs.begin
 
-    def start_too_late(claim: Claim, asked: float) -> None:
-        start(claim, asked)
+    def begin_too_late(claim: Claim, asked: float) -> Job:
+        job = begin(claim, asked)
         if claim.id == "x":
             queue.cancel("x", "no more")
-            worker._stop_job(worker.running[0], Stop.CANCELLED)
+            worker._runs.stop(job, Stop.CANCELLED)
+        return job
 
-    monkeypatch.setattr(worker, "_start", start_too_late)
+    monkeypatch.setattr(worker._runs, "begin", begin_too_late)
 
     @worker.handler("a")
     async def work(context: Context) -> dict[str, Any]:
@@ -368,7 +369,7 @@ async def test_a_cancel_whose_message_was_lost(
 ) -> None:
     """The next heartbeat tells it."""
     worker = make_worker()
-    monkeypatch.setattr(worker, "_cancelled", lambda *_: None)
+    monkeypatch.setattr(worker._runs, "cancelled", lambda *_: None)
     at_work = asyncio.Event()
 
     @worker.handler("a")
@@ -440,7 +441,7 @@ async def test_a_task_that_is_given_anew_to_the_same_worker(queue: Queue, make_w
         (begun[0].token, "released"),
         (begun[1].token, "completed"),
     ]
-    assert worker._free == 2
+    assert worker._runs.free == 2
 
 
 async def test_the_timeout_ends_the_work(queue: Queue, make_worker: Make) -> None:
@@ -615,7 +616,7 @@ async def test_an_idle_worker_stops_at_once(queue: Queue, make_worker: Make) -> 
     async def work(context: Context) -> None: ...
 
     run = started(worker)
-    await until(lambda: worker._asking is not None)
+    await until(lambda: worker._pump.asking is not None)
     worker.stop()
     await asyncio.wait_for(run, 10)
 
@@ -676,7 +677,7 @@ def test_an_idle_worker_announces_itself_less_often(queue: Queue) -> None:
             told.append((every, completed))
 
     for completed in (0, 0, 0, 0, 1, 1, 1, 1):
-        worker.completed = completed
+        worker._pump.completed = completed
         worker._announce(Told(), 20)  # type: ignore[arg-type]
     assert told == [(60, 0), (60, 0), (60, 1), (60, 1)]
     worker._announce(Told(), 0)  # type: ignore[arg-type]
