@@ -157,22 +157,25 @@ def test_what_a_command_leaves_behind_is_ended(queue: Queue, start: Start, tmp_p
 def test_the_command_of_a_worker_that_is_killed(
     queue: Queue, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It ends, too: nothing works on beside the one who has the task next."""
-    # The folder of a killed worker's task stays.
+    """It ends, with what it started: nothing works on beside who has the task next. The next worker cleans up."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    code = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
     pids = tmp_path / "pids"
-    _add(queue)
-    process = start(command=(sys.executable, "-c", code, str(pids)))
+    _add(queue, does="ignores", pids=str(pids))
+    process = start()
     wait_until(lambda: pids.exists() and pids.read_text(), timeout=20)
-    command = int(pids.read_text())
-    assert alive(command)
+    group = [int(pid) for pid in pids.read_text().split()]
+    assert all(map(alive, group))
+    [left] = tmp_path.glob("lokiredis-tasks-*")
     process.kill()
     try:
-        wait_until(lambda: not alive(command), timeout=5)
+        wait_until(lambda: not any(map(alive, group)), timeout=5)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(command, signal.SIGKILL)
+        for pid in group:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    assert left.exists()
+    start()
+    wait_until(lambda: not left.exists(), timeout=20)
 
 
 def test_a_rate_limit_in_standard_error(queue: Queue, start: Start) -> None:
