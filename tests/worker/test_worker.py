@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sys
 import threading
 import time
@@ -23,7 +24,8 @@ from lokiredis.worker.health import Health
 from lokiredis.worker.job import Job, Stop
 from lokiredis.worker.listening import Listener
 
-from .conftest import LEASE, started, until
+from ..servers import RedisServer
+from .conftest import LEASE, ROOT, started, until
 
 REPORT = {"decisionReport": {"why": "asked for"}}
 Make = Callable[..., Worker]
@@ -682,6 +684,80 @@ def test_an_idle_worker_announces_itself_less_often(queue: Queue) -> None:
     assert told == [(60, 0), (60, 0), (60, 1), (60, 1)]
     worker._announce(Told(), 0)  # type: ignore[arg-type]
     assert told[-1] == (0, 1)
+
+
+async def test_finishing_and_claiming_share_a_call(
+    queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One round trip for each task: its result, and the claim of the next one."""
+    worker = make_worker()
+    sent: list[str] = []
+    usual = worker.queue.run
+
+    async def run(command: Any) -> Any:
+        sent.append(command.script.name)
+        return await usual(command)
+
+    monkeypatch.setattr(worker.queue, "run", run)
+
+    @worker.handler("a")
+    async def work(context: Context) -> dict[str, Any]:
+        return REPORT
+
+    queue.enqueue_many([{"type": "a", "payload": {"n": i}} for i in range(20)])
+    started(worker)
+    await until(lambda: worker.completed == 20)
+    assert sent[:21] == ["exchange"] * 21
+
+
+async def test_a_handler_that_blocks_the_loop_for_good(queue: Queue, redis7_server: RedisServer) -> None:
+    """Its worker says what it was at and ends with an error, so that a supervisor starts another one."""
+    queue.enqueue(type="a", id="x")
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _BLOCKS, redis7_server.url, queue.name),
+        env=os.environ | {"PYTHONPATH": path},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 70
+    assert said.decode().splitlines()[-1] == "no progress for 1 s, so this worker ends; it worked on x"
+
+
+_BLOCKS = """
+import asyncio, sys, time
+from lokiredis import AsyncQueue
+from lokiredis.worker import Worker
+from lokiredis.worker.health import Health
+
+async def work(context):
+    time.sleep(600)
+
+async def main():
+    async with AsyncQueue.from_url(sys.argv[1], sys.argv[2]) as queue:
+        worker = Worker(queue, lease=600)
+        worker.handler("a")(work)
+        await Health(worker, file=None, port=None, stuck_after=1, exit_code=70).start()
+        await worker.run()
+
+asyncio.run(main())
+"""
+
+
+async def test_health_is_written_again_and_again(queue: Queue, make_worker: Make, tmp_path: Path) -> None:
+    """A probe takes a file that has grown old for a worker that is stuck."""
+    worker = make_worker()
+    worker.handler("a")(lambda context: REPORT)
+    file = tmp_path / "health.json"
+    health = Health(worker, file=file, port=None, stuck_after=0.4, exit_code=70)
+    started(worker)
+    await health.start()
+    try:
+        await until(file.exists)
+        first = json.loads(file.read_text())["at"]
+        await until(lambda: json.loads(file.read_text())["at"] > first)
+    finally:
+        await health.stop()
 
 
 async def test_health_is_told(queue: Queue, make_worker: Make, tmp_path: Path) -> None:
