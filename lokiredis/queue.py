@@ -120,6 +120,15 @@ class Queue(Executor):
             steps.claim(self.keys, agent, types, lease=lease, wait=wait, request=request, now=time.monotonic)
         )
 
+    def _claim_watched(
+        self, agent: str, types: str | Iterable[str], *, lease: float, wait: float | None, watch: steps.Watch
+    ) -> Claim | NoClaim:
+        """As claim, for those who keep the claim's lease themselves."""
+        now = time.monotonic
+        return self._drive(
+            steps.claim(self.keys, agent, types, lease=lease, wait=wait, request=None, now=now, watch=watch)
+        )
+
     def enqueue_many(
         self, tasks: Iterable[NewTask | Mapping[str, Any]], *, request: str | None = None
     ) -> builtins.list[Enqueued]:
@@ -328,18 +337,12 @@ class AsyncQueue(AsyncExecutor):
         todo = steps.claim(self.keys, agent, types, lease=lease, wait=wait, request=request, now=time.monotonic)
         return await self._drive_to_end(todo)
 
-    async def _claim_noting(
-        self,
-        agent: str,
-        types: str | Iterable[str],
-        *,
-        lease: float,
-        wait: float | None,
-        asking: Callable[[float], None],
+    async def _claim_watched(
+        self, agent: str, types: str | Iterable[str], *, lease: float, wait: float | None, watch: steps.Watch
     ) -> Claim | NoClaim:
-        """For the worker: as claim, and ``asking`` is told time.monotonic() before each call that may claim."""
+        """As claim, for those who keep the claim's lease themselves."""
         now = time.monotonic
-        todo = steps.claim(self.keys, agent, types, lease=lease, wait=wait, request=None, now=now, asking=asking)
+        todo = steps.claim(self.keys, agent, types, lease=lease, wait=wait, request=None, now=now, watch=watch)
         return await self._drive_to_end(todo)
 
     async def enqueue_many(
