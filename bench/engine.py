@@ -31,10 +31,10 @@ NAMES = ("cycle", "plan", "memory", "backlog")
 def main() -> int:
     """Measure, print, compare."""
     options = _options()
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, stop)
     try:
         with private_server() as server:
-            machine = _machine(server)
+            machine = machine_of(server)
             load = os.getloadavg()[0]
             print("  ".join(f"{name}: {value}" for name, value in machine.items()))
             print("persistence: off (no AOF, no RDB); rules: all on, default settings")
@@ -76,7 +76,8 @@ def _measure(server: PrivateServer, only: str | None, quick: bool) -> list[Repor
     return reports
 
 
-def _machine(server: PrivateServer) -> dict[str, Any]:
+def machine_of(server: PrivateServer) -> dict[str, Any]:
+    """What the numbers were measured on."""
     found = server.client.info("server")
     cpu = re.search(r"^model name\s*: (.*)$", _read("/proc/cpuinfo"), re.M)
     return {
@@ -101,7 +102,8 @@ def _say(text: str) -> None:
     print(f"({text})", file=sys.stderr, flush=True)
 
 
-def _stop(number: int, frame: object) -> NoReturn:
+def stop(number: int, frame: object) -> NoReturn:
+    """A handler of SIGTERM: as Ctrl-C."""
     # The server runs in a session of its own, and would outlive us.
     raise KeyboardInterrupt
 

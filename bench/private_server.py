@@ -40,6 +40,7 @@ class PrivateServer:
 
     program: str
     client: Redis
+    url: str
 
     def script_time(self) -> tuple[int, int]:
         """Calls of scripts and the microseconds in them. What a script calls has lines of its own, which are left out:
@@ -82,7 +83,7 @@ def private_server() -> Iterator[PrivateServer]:
             socket = arguments["unixsocket"]
             client = Redis(unix_socket_path=socket, socket_timeout=60, retry=Retry(NoBackoff(), 0))
             _wait_for(client, process, folder / "redis.log")
-            yield PrivateServer(str(program), client)
+            yield PrivateServer(str(program), client, f"unix://{socket}")
             client.close()
         finally:
             process.kill()  # there is nothing to save

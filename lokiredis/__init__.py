@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         UnknownDependency,
         UnsupportedServer,
     )
+    from .explanation import AgentExplanation, Explanation
     from .models import (
         Attempt,
         Breaker,
@@ -46,22 +47,28 @@ if TYPE_CHECKING:
         TypeStats,
     )
     from .queue import AsyncQueue, Queue
+    from .review import DeadGroup, DeadLetter, Decision
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AgentExplanation",
     "AsyncQueue",
     "Attempt",
     "Breaker",
     "BreakerSettings",
     "Cancelled",
     "Claim",
+    "DeadGroup",
+    "DeadLetter",
+    "Decision",
     "DecisionReportMissing",
     "DependencyCycle",
     "DuplicateTask",
     "Enqueued",
     "Event",
     "Exchange",
+    "Explanation",
     "Failed",
     "Finished",
     "Heartbeat",
@@ -99,7 +106,7 @@ def __getattr__(name: str) -> Any:
     ``lokiredis --help`` needs none of them: redis-py and pydantic take longer to import than it may take as a whole.
     """
     if name in __all__:
-        for module in ("errors", "config", "models", "queue"):
+        for module in ("errors", "config", "models", "explanation", "review", "queue"):
             home = import_module(f".{module}", __name__)
             if name in vars(home):
                 return vars(home)[name]

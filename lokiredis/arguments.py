@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
+from getpass import getuser
+from socket import gethostname
 from typing import Any
 
 from .canonical import dumps
@@ -12,6 +15,8 @@ from .models import AGENT_PATTERN, LONGEST_DELAY, LONGEST_TIMEOUT, TYPE_PATTERN,
 
 _AGENT = re.compile(AGENT_PATTERN)
 _TYPE = re.compile(TYPE_PATTERN)
+_ENTRY = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
+_PERSON = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,128}")
 _REQUEST = re.compile(r"[\x21-\x7e]{1,128}")
 _MOST_TYPES, _MOST_TASKS = 100, 1000
 _LARGEST_TOKEN = 2**53
@@ -134,6 +139,25 @@ def proofs(claims: object) -> list[tuple[str, int]]:
 def request(value: object) -> str:
     """A request id of the caller's own."""
     return _matching(_REQUEST, value, "1 to 128 visible ASCII characters", "request")
+
+
+def entry(value: object, field: str) -> str:
+    """The id of an entry of a stream."""
+    return _matching(_ENTRY, value, "a cursor, as it was given", field)
+
+
+def person(value: object) -> str:
+    """Who decides something; None: this user on this machine."""
+    if value is None:
+        return f"{_user()}@{gethostname()}"[:128]
+    return _matching(_PERSON, value, "a name in one line, of up to 128 characters", "by")
+
+
+def _user() -> str:
+    try:
+        return getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return str(os.getuid())
 
 
 def _matching(pattern: re.Pattern[str], value: object, expected: str, field: str) -> str:

@@ -16,7 +16,7 @@ from .connect import (
     node_of,
 )
 from .errors import LokiRedisError
-from .executor import REFUSED_PAUSE, Client, Progress
+from .executor import LOADS, REFUSED_PAUSE, Client, Progress
 from .outages import FAILURES, async_retries, translate
 from .scripts import Loaded, Script
 from .server import is_loaded_already, lacks_script, read_server_async, refuses_functions
@@ -72,7 +72,14 @@ class AsyncExecutor(Client):
             if not lacks_script(e) and not (refuses_functions(e) and self._goes_without(e)):
                 raise
         self._server = (await read_server_async(self.redis)).as_known_from(self._server)
-        return await self._call(await self._load(command.script), command)
+        for _ in range(LOADS):
+            try:
+                return await self._call(await self._load(command.script), command)
+            except ResponseError as e:
+                if not lacks_script(e):
+                    raise
+                refused = e
+        raise refused
 
     async def _call(self, loaded: Loaded, command: Command[Any]) -> Any:
         call = self.redis.fcall if loaded.is_library else self.redis.evalsha
@@ -125,6 +132,21 @@ class AsyncExecutor(Client):
                     await self._block(step)
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]
+
+    async def _drive_in_thread(self, todo: steps.Steps[T]) -> T:
+        """As :meth:`_drive`, for commands between which files are read or written: the loop goes on meanwhile."""
+        answer: Any = None
+        raised: LokiRedisError | None = None
+        while True:
+            step = await asyncio.to_thread(steps.advance, todo, answer, raised)
+            answer, raised = None, None
+            if isinstance(step, steps.Done):
+                return step.value  # type: ignore[no-any-return]
+            assert isinstance(step, Command), "steps with files don't wait"
+            try:
+                answer = await self._answer(step)
+            except LokiRedisError as e:
+                raised = e
 
     async def _block(self, step: steps.Block) -> None:
         if self._blocking is None:

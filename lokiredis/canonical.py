@@ -11,6 +11,7 @@ from typing import Any
 from .errors import InvalidTask
 
 _DEEPEST = 200
+_canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
 
 def dumps(value: Any, field: str) -> bytes:
@@ -54,8 +55,7 @@ def check(value: Any, field: str) -> None:
 def default_key(type: str, payload: Any, dependencies: Sequence[str], unknown: Mapping[str, Any]) -> str:
     """The key of a task that names none: SHA-256 over its type, payload, dependencies and unknown fields."""
     content = {"type": type, "payload": payload, "dependencies": list(dependencies), **unknown}
-    canonical = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(_canonical(content).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def digest(key: str) -> str:

@@ -88,6 +88,13 @@ def to_stored(changes: Mapping[str, Any]) -> list[tuple[str, str]]:
     return stored
 
 
+def changes_nothing(settings: Settings, changes: Mapping[str, Any]) -> bool:
+    """Whether *settings* are like that already. Raises InvalidTask as configure."""
+    names = Settings.model_fields.keys() - {"version"}
+    now, usual = (dict(to_stored({name: getattr(one, name) for name in names})) for one in (settings, Settings()))
+    return all(now.get(name, "") == (value or usual.get(name, "")) for name, value in to_stored(changes))
+
+
 def _keys(value: Any) -> tuple[str, ...]:
     if not isinstance(value, (list, tuple, set, frozenset)):
         raise InvalidTask("a list of keys", field="decision_report_keys")

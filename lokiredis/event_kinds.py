@@ -9,7 +9,7 @@ GAP = "gap"
 KINDS = (
     "enqueued", "imported", "claimed", "completed", "incomplete", "released", "failed", "expired", "dead", "cancelled",
     "retried", "resolved", "discarded", "escalated", "removed", "held", "slowdown", "slowdown-lifted", "paused",
-    "resumed", "breaker-open", "breaker-half-open", "breaker-closed", "configured", GAP,
+    "resumed", "dependency-met", "breaker-open", "breaker-half-open", "breaker-closed", "configured", GAP,
 )  # fmt: skip
 
 #: A dead letter, a breaker that opened, an agent that was lost, an escalation; and a gap, which may hide any of them.

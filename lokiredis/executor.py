@@ -34,6 +34,9 @@ RETRY_FOR = 20.0
 #: After a refused connection, in seconds.
 REFUSED_PAUSE = (0.2, 1.0)
 
+#: How often a script is loaded for one call: somebody may flush them again between the loading and the call.
+LOADS = 10
+
 _NUMBERS = frozenset((int, float))
 
 
@@ -137,7 +140,14 @@ class Executor(Client):
                 raise
         # The server may be another one now, after a failover to an older or newer version.
         self._server = read_server(redis).as_known_from(self._server)
-        return self._call(redis, self._load(redis, command.script), command)
+        for _ in range(LOADS):
+            try:
+                return self._call(redis, self._load(redis, command.script), command)
+            except ResponseError as e:
+                if not lacks_script(e):
+                    raise
+                refused = e
+        raise refused
 
     def _call(self, redis: SyncRedis, loaded: Loaded, command: Command[Any]) -> Any:
         call = redis.fcall if loaded.is_library else redis.evalsha

@@ -41,6 +41,8 @@ class Keys:
         "progress",
         "reasons",
         "escalations",
+        "canaries",
+        "decisions",
         "agents",
         "seen",
         "events",

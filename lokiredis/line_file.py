@@ -10,7 +10,8 @@ def read_line(path: str | Path) -> str:
     """The text of a small file, stripped; "" when it isn't there or can't be read."""
     try:
         return Path(path).read_text(encoding="utf-8").strip()
-    except (FileNotFoundError, PermissionError, UnicodeDecodeError):
+    # ProcessLookupError: what /proc says of a process that ends between the opening and the reading.
+    except (FileNotFoundError, ProcessLookupError, PermissionError, UnicodeDecodeError):
         return ""
 
 

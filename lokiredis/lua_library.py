@@ -13,6 +13,8 @@ from __future__ import annotations
 import hashlib
 import re
 
+from .lua_source import DECLARED
+
 _CONTINUES = re.compile(r"[\s)}\]]|(?:end|else|elseif|until)\b")
 _FUNCTION = re.compile(r"local function (\w+)")
 _LOCALS = re.compile(r"local (\w+(?:, \w+)*)(?:\s*=\s*(.*))?", re.S)
@@ -20,9 +22,6 @@ _LOCALS = re.compile(r"local (\w+(?:, \w+)*)(?:\s*=\s*(.*))?", re.S)
 _PLAIN = re.compile(r"(?:(?:\{\}|nil|true|false|-?[\d.]+|'[^'\n]*')(?:, )?)+")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _STRING = re.compile(r"'(?:[^'\\\n]|\\.)*'")
-_DECLARED = re.compile(
-    r"\bfunction\b *(\w*) *\(([^)]*)\)|\blocal (?!function\b)(\w+(?:, *\w+)*)|\bfor (\w+(?:, *\w+)*) *(?:=|in\b)"
-)
 _USED = re.compile(r"[{}]|(?<![.:\w])[A-Za-z_]\w*(?:\s*=(?!=))?")
 
 
@@ -54,7 +53,10 @@ def library(name: str, source: str, *, allow_oom: bool) -> tuple[str, str]:
         if own:
             body.append(f"local {', '.join(own)}")
         values = locals_[2] or ", ".join(["nil"] * len(names))
-        (body if own or not _PLAIN.fullmatch(values) else plain).append(f"{', '.join(names)} = {values}")
+        if own or not _PLAIN.fullmatch(values):
+            body.append(f"{', '.join(names)} = {values}")
+        else:
+            plain += [_first(name, value) for name, value in zip(names, values.split(", "), strict=True)]
     text = "\n".join(
         [
             "local KEYS, ARGV",
@@ -76,6 +78,11 @@ def library(name: str, source: str, *, allow_oom: bool) -> tuple[str, str]:
     return f"#!lua name={called}\n{text}\n{registered}\n", called
 
 
+def _first(name: str, value: str) -> str:
+    """A table that the last call left empty is as good as a new one, and most of them are never used."""
+    return f"if not {name} or next({name}) then {name} = {{}} end" if value == "{}" else f"{name} = {value}"
+
+
 def _statements(source: str) -> list[str]:
     """The statements at the top: each begins at the left margin, and what belongs to it is indented or closes it."""
     found: list[str] = []
@@ -91,7 +98,7 @@ def _free(function: str) -> set[str]:
     """The names that a function uses without declaring them anywhere in it; a few too many do no harm."""
     text = _STRING.sub("''", function)
     declared = {
-        word for match in _DECLARED.finditer(text) for word in _NAME.findall(" ".join(filter(None, match.groups())))
+        word for match in DECLARED.finditer(text) for word in _NAME.findall(" ".join(filter(None, match.groups())))
     }
     used, braces = set(), 0
     for token in _USED.findall(text):

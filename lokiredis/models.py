@@ -273,18 +273,29 @@ class Task(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         """The task as a JSON object with the documented names, the user's own fields after them."""
-        shown = {to_camel(name): _shown(getattr(self, name)) for name in type(self).model_fields}
-        return shown | (self.model_extra or {})
+        return shown(self.__dict__, self.model_extra or {})
+
+
+# Made once: for a snapshot of 100,000 tasks the names took longer than all the rest.
+_TASK_NAMES = [(name, to_camel(name)) for name in Task.model_fields]
+_ATTEMPT_NAMES = [(name, to_camel(name)) for name in Attempt.model_fields]
+
+
+def shown(values: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """A task's *values*, by the names of its model, as a JSON object; the user's own fields after them."""
+    return {name: _shown(values[field]) for field, name in _TASK_NAMES} | dict(extra)
 
 
 def _shown(value: Any) -> Any:
+    if value is None or isinstance(value, (str, int)):
+        return value
     if isinstance(value, datetime):
         return iso(value)
     if isinstance(value, frozenset):
         return sorted(value)
     if isinstance(value, tuple):
         return [
-            {to_camel(k): _shown(getattr(v, k)) for k in type(v).model_fields} if isinstance(v, Attempt) else v
+            {name: _shown(getattr(v, field)) for field, name in _ATTEMPT_NAMES} if isinstance(v, Attempt) else v
             for v in value
         ]
     return value

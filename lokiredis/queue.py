@@ -9,6 +9,7 @@ import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from . import commands, event_steps, event_stream, replies, steps
@@ -26,16 +27,23 @@ from .executor import RETRY_FOR, Executor
 from .keys import Keys
 from .models import Claim, Enqueued, Event, NewTask, NoClaim, Signal
 from .outages import FAILURES, RETRYABLE
+from .review import DeadGroup
 from .scripts import NAMES, load
 from .server import read_server, read_server_async
+from .task_graph import Graph
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from .files.exporting import Exported
+    from .files.report import Imported
     from .worker.by_hand import AsyncWork, Work
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+#: A larger file is not imported unless the caller allows it: 1 GiB.
+LARGEST_FILE = 1024**3
 
 
 def _signature(method: Callable[..., Any], build: Callable[..., Any]) -> None:
@@ -132,6 +140,37 @@ class Queue(Executor):
         """
         return self._drive(steps.enqueue_many(self.keys, tasks, request=request))
 
+    def import_(
+        self,
+        path: str | Path,
+        *,
+        default_type: str | None = None,
+        dry_run: bool = False,
+        max_bytes: int = LARGEST_FILE,
+    ) -> Imported:
+        """Take the tasks of a .loki folder or of one file, in any state; ids that are there already stay as they are.
+
+        (``import`` is a word of Python's own.) ``default_type`` is for entries without a type. ``dry_run`` changes
+        nothing. A file of more than *max_bytes* is refused. What can't be taken stands in the report, the rest goes in;
+        docs/files.md has the shapes. Raises InvalidTask, with ``data["file"]``, before anything is stored when a file
+        can't be read to its end or a folder has none; OSError; QueueFull, with what came before it stored.
+        """
+        from .files import importing
+
+        return self._drive(
+            importing.import_(self.keys, path, default_type=default_type, dry_run=dry_run, max_bytes=max_bytes)
+        )
+
+    def export(self, path: str | Path, *, replace: bool = False) -> Exported:
+        """Write all tasks, breakers and settings to a folder, as the documented files, or to one file of JSON lines.
+
+        A folder when *path* is one or has no suffix. ``replace`` overwrites what is there. Each task is written once,
+        as it was when its page was read; pause the queue for a picture of one moment. Raises FileExistsError, OSError.
+        """
+        from .files import exporting
+
+        return self._drive(exporting.export(self.keys, path, replace=replace))
+
     def work(self, agent: str, types: str | Iterable[str], *, lease: float = 60, wait: float | None = 0) -> Work:
         """A block around one task: ``with queue.work(agent, types) as claim``, a NoClaim when there is none.
 
@@ -142,6 +181,34 @@ class Queue(Executor):
         from .worker.by_hand import Work
 
         return Work(self, agent, types, lease, wait)
+
+    def graph(self, id: str | None = None, *, way: commands.Way = "up", limit: int = 10_000) -> Graph:
+        """What depends on what: from the task *id* "up" along its dependencies or "down" along those that wait for it,
+        or without an id all tasks that are not done. Up to *limit* tasks. Raises TaskNotFound.
+        """
+        return self._drive(steps.graph(self.keys, id, "all" if id is None else way, limit))
+
+    def dead_groups(self, type: str | None = None) -> builtins.list[DeadGroup]:
+        """All dead letters by the pattern of their failure, the largest group first."""
+        return self._drive(steps.dead_groups(self.keys, type))
+
+    def canary_dead(
+        self,
+        id: str,
+        others: Iterable[str],
+        *,
+        force: bool = False,
+        by: str | None = None,
+        reason: str = "",
+        request: str | None = None,
+    ) -> int:
+        """Retry a dead letter, and *others* when it has completed; returns how many others wait for that now.
+
+        They stay dead letters until then, and when it fails again. Any decision about one of them takes it out. Raises
+        as retry_dead, for the canary; others that are no dead letters (any more) are left alone.
+        """
+        given = steps.canary_dead(self.keys, id, others, force=force, by=by, reason=reason, request=request)
+        return self._drive(given)
 
     def listen(self, *, timeout: float | None = None) -> Iterator[Signal]:
         """The queue's signals (SLOWDOWN, CANCEL …) as they come, for *timeout* seconds or for ever.
@@ -203,6 +270,7 @@ class Queue(Executor):
     resolve_dead = _sync(commands.resolve_dead)
     discard_dead = _sync(commands.discard_dead)
     escalate_dead = _sync(commands.escalate_dead)
+    decisions = _sync(commands.decisions)
     pause = _sync(commands.pause)
     resume = _sync(commands.resume)
     slowdown = _sync(commands.slowdown)
@@ -216,6 +284,8 @@ class Queue(Executor):
     counts = _sync(commands.counts)
     breakers = _sync(commands.breakers)
     agents = _sync(commands.agents)
+    explain = _sync(commands.explain)
+    explain_agent = _sync(commands.explain_agent)
 
 
 class AsyncQueue(AsyncExecutor):
@@ -278,6 +348,27 @@ class AsyncQueue(AsyncExecutor):
         """As :meth:`Queue.enqueue_many`."""
         return await self._drive(steps.enqueue_many(self.keys, tasks, request=request))
 
+    async def import_(
+        self,
+        path: str | Path,
+        *,
+        default_type: str | None = None,
+        dry_run: bool = False,
+        max_bytes: int = LARGEST_FILE,
+    ) -> Imported:
+        """As :meth:`Queue.import_`. The files are read in a thread."""
+        from .files import importing
+
+        return await self._drive_in_thread(
+            importing.import_(self.keys, path, default_type=default_type, dry_run=dry_run, max_bytes=max_bytes)
+        )
+
+    async def export(self, path: str | Path, *, replace: bool = False) -> Exported:
+        """As :meth:`Queue.export`. The files are written in a thread."""
+        from .files import exporting
+
+        return await self._drive_in_thread(exporting.export(self.keys, path, replace=replace))
+
     def work(self, agent: str, types: str | Iterable[str], *, lease: float = 60, wait: float | None = 0) -> AsyncWork:
         """A block around one task: ``async with queue.work(agent, types) as claim``, a NoClaim when there is none.
 
@@ -288,6 +379,28 @@ class AsyncQueue(AsyncExecutor):
         from .worker.by_hand import AsyncWork
 
         return AsyncWork(self, agent, types, lease, wait)
+
+    async def graph(self, id: str | None = None, *, way: commands.Way = "up", limit: int = 10_000) -> Graph:
+        """As :meth:`Queue.graph`."""
+        return await self._drive(steps.graph(self.keys, id, "all" if id is None else way, limit))
+
+    async def dead_groups(self, type: str | None = None) -> builtins.list[DeadGroup]:
+        """As :meth:`Queue.dead_groups`."""
+        return await self._drive(steps.dead_groups(self.keys, type))
+
+    async def canary_dead(
+        self,
+        id: str,
+        others: Iterable[str],
+        *,
+        force: bool = False,
+        by: str | None = None,
+        reason: str = "",
+        request: str | None = None,
+    ) -> int:
+        """As :meth:`Queue.canary_dead`."""
+        given = steps.canary_dead(self.keys, id, others, force=force, by=by, reason=reason, request=request)
+        return await self._drive(given)
 
     async def listen(self, *, timeout: float | None = None) -> AsyncIterator[Signal]:
         """As :meth:`Queue.listen`: ``async for signal in queue.listen()``."""
@@ -341,6 +454,7 @@ class AsyncQueue(AsyncExecutor):
     resolve_dead = _async(commands.resolve_dead)
     discard_dead = _async(commands.discard_dead)
     escalate_dead = _async(commands.escalate_dead)
+    decisions = _async(commands.decisions)
     pause = _async(commands.pause)
     resume = _async(commands.resume)
     slowdown = _async(commands.slowdown)
@@ -354,6 +468,8 @@ class AsyncQueue(AsyncExecutor):
     counts = _async(commands.counts)
     breakers = _async(commands.breakers)
     agents = _async(commands.agents)
+    explain = _async(commands.explain)
+    explain_agent = _async(commands.explain_agent)
 
 
 __all__ = ["AsyncQueue", "Queue"]

@@ -32,6 +32,7 @@ from .models import (
     TypeStats,
     from_epoch,
     from_ms,
+    shown,
 )
 
 _PLACES = {
@@ -65,9 +66,36 @@ def _json(value: Any) -> Any:
 
 
 #: An agent that is silent for so many times as long as it said is lost.
-_SILENT = 3
+SILENT = 3
 #: Of a task without side entries a script sends none (lua/lib/record.lua).
 _NO_SIDES = (None,) * 9
+
+
+@dataclass(frozen=True)
+class Fields:
+    """What a task consists of. ``values`` has the names of the model, ``document`` holds the user's own fields."""
+
+    place: str
+    values: dict[str, Any]
+    document: dict[str, Any]
+
+    @property
+    def state(self) -> State:
+        """One of the five documented states."""
+        return _PLACES.get(self.place, State.PENDING)
+
+    def task(self) -> Task:
+        """As a model."""
+        task = Task.model_construct(**self.values)
+        # Apart from the fields: a user's created_at is a field like any other (design section 2).
+        object.__setattr__(task, "__pydantic_extra__", self.document)
+        task._state = self.state
+        task._place = self.place
+        return task
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``Task.to_json()``, without a model in between, which takes most of the time."""
+        return shown(self.values, self.document)
 
 
 @dataclass(frozen=True)
@@ -76,8 +104,22 @@ class Record:
 
     row: Sequence[Any]
 
+    @property
+    def host(self) -> str:
+        """The machine of the agent that has the task, "" when nobody has it."""
+        return text(self.row[1]).split(" ")[5]
+
+    @property
+    def lease_ms(self) -> int | None:
+        """How long the lease of the claim is, None without one."""
+        return int(text(self.row[1]).split(" ")[7] or 0) or None
+
     def task(self) -> Task:
         """The whole task."""
+        return self.fields().task()
+
+    def fields(self) -> Fields:
+        """The whole task, taken apart."""
         row, sides = self.row, self.row[6:] or _NO_SIDES
         (
             place, type_, timeout, token, agent, _, claimed, _, _, ended, _, flags, _, retries,
@@ -88,43 +130,38 @@ class Record:
         payload = document.pop("payload", None)
         key = document.pop("idempotencyKey", None)
         escalated, _, note = text(sides[8] or "").partition(" ")
-        cancelled = place == "cancelled"
-        task = Task.model_construct(
-            id=text(row[0]),
-            idempotency_key=default_key(type_, payload, dependencies, document) if key is None else key,
-            type=type_,
-            priority=int(priority),
-            dependencies=tuple(dependencies),
-            payload=payload,
-            created_at=from_epoch(int(created)),
-            claimed_by=agent or None,
-            claimed_at=_time(claimed),
-            timeout=from_ms(int(timeout)),
-            retries=int(retries),
-            max_retries=int(max_retries),
-            backoff_seconds=from_ms(int(backoff)),
-            last_error=text(sides[2]) if sides[2] is not None else None,
-            completed_at=_time(ended) if place == "completed" else None,
-            result=_result(sides[3], "I" in flags),
-            sequence=int(sequence),
-            available_at=_time(available),
-            cancelled_at=_time(ended) if cancelled else None,
-            cancel_reason=text(sides[7]) if sides[7] is not None else None,
-            backoff_base=from_ms(int(base)),
-            attempts=tuple(_attempt(line) for line in _lines(sides[6])),
-            checkpoint=_json(sides[4]),
-            progress=_json(sides[5]),
-            waiting_on=frozenset(_names(sides[1])),
-            token=int(token) if token else None,
-            lease_expires_at=_time(text(row[3])) if row[3] else None,
-            escalated_at=_time(escalated),
-            escalation_note=note if escalated else None,
-        )
-        # Apart from the fields: a user's created_at is a field like any other (design section 2).
-        object.__setattr__(task, "__pydantic_extra__", document)
-        task._state = _PLACES.get(place, State.PENDING)
-        task._place = place
-        return task
+        values = {
+            "id": text(row[0]),
+            "idempotency_key": default_key(type_, payload, dependencies, document) if key is None else key,
+            "type": type_,
+            "priority": int(priority),
+            "dependencies": tuple(dependencies),
+            "payload": payload,
+            "created_at": from_epoch(int(created)),
+            "claimed_by": agent or None,
+            "claimed_at": _time(claimed),
+            "timeout": from_ms(int(timeout)),
+            "retries": int(retries),
+            "max_retries": int(max_retries),
+            "backoff_seconds": from_ms(int(backoff)),
+            "last_error": text(sides[2]) if sides[2] is not None else None,
+            "completed_at": _time(ended) if place == "completed" else None,
+            "result": _result(sides[3], "I" in flags),
+            "sequence": int(sequence),
+            "available_at": _time(available),
+            "cancelled_at": _time(ended) if place == "cancelled" else None,
+            "cancel_reason": text(sides[7]) if sides[7] is not None else None,
+            "backoff_base": from_ms(int(base)),
+            "attempts": tuple(_attempt(line) for line in _lines(sides[6])),
+            "checkpoint": _json(sides[4]),
+            "progress": _json(sides[5]),
+            "waiting_on": frozenset(_names(sides[1])),
+            "token": int(token) if token else None,
+            "lease_expires_at": _time(text(row[3])) if row[3] else None,
+            "escalated_at": _time(escalated),
+            "escalation_note": note if escalated else None,
+        }
+        return Fields(place, values, document)
 
 
 def _result(value: Any, incomplete: bool) -> dict[str, Any] | None:
@@ -161,9 +198,12 @@ def _attempt(line: str) -> Attempt:
     )
 
 
-def enqueued(reply: Any) -> list[Enqueued]:
-    """Rows of id, created, state."""
-    return [Enqueued(text(id), bool(int(created)), State(text(state))) for id, created, state in reply]
+def enqueued(reply: Any, ids: Sequence[str]) -> list[Enqueued]:
+    """What became of the tasks that were sent as *ids*: created and pending, save those that the reply names."""
+    found = [Enqueued(id, True, State.PENDING) for id in ids]
+    for index, id, created, state in reply:
+        found[int(index)] = Enqueued(text(id), bool(int(created)), State(text(state)))
+    return found
 
 
 def claims(reply: Any) -> list[Claim] | NoClaim:
@@ -218,18 +258,15 @@ def one_heartbeat(reply: Any) -> Heartbeat:
     return found
 
 
-def outcome(row: Any) -> Outcome:
+def outcome(reply: Any) -> Outcome:
     """State, retries, availableAt."""
-    return Outcome(State(text(row[0])), int(row[1]), _time(_word(row[2])))
-
-
-def _word(value: Any) -> str:
-    return "" if value is None else text(value)
+    state, retries, available = text(reply).split(" ")
+    return Outcome(State(state), int(retries), _time(available))
 
 
 def exchange(reply: Any) -> Exchange:
     """Outcomes in the order of the endings, and the new claims."""
-    outcomes = [error(row[1], row[2]) if text(row[0]) == "error" else outcome(row) for row in reply[0]]
+    outcomes = [error(*row) if isinstance(row, (list, tuple)) else outcome(row) for row in reply[0]]
     return Exchange(outcomes, some_claims(reply[1]))
 
 
@@ -248,13 +285,41 @@ def page(reply: Any) -> Page:
     return Page([Record(row).task() for row in reply[1:]], text(reply[0]) if reply[0] else None)
 
 
-def _pairs(flat: Sequence[Any]) -> dict[str, str]:
+def records(reply: Any) -> tuple[list[Record], str | None]:
+    """As page, with more than a Task shows."""
+    return [Record(row) for row in reply[1:]], text(reply[0]) if reply[0] else None
+
+
+def pairs(flat: Sequence[Any]) -> dict[str, str]:
+    """Names and values that stand one after the other."""
     return {text(flat[i]): text(flat[i + 1]) for i in range(0, len(flat), 2)}
 
 
-def _breaker(words: str) -> Breaker:
-    state, failures, last_failure, opened, half_opened = words.split(" ")[:5]
-    return Breaker(state, int(failures), _time(last_failure), _time(opened), _time(half_opened))
+@dataclass(frozen=True)
+class BreakerWords:
+    """A breaker with what only the engine needs of it: what must pass before it is due, its probe, who gives way."""
+
+    breaker: Breaker
+    wait: str
+    probe: str
+    probe_token: int | None
+    skip: str
+
+
+def _breaker_words(words: str) -> BreakerWords:
+    state, failures, last_failure, opened, half_opened, wait, probe, token, skip = words.split(" ")
+    breaker = Breaker(state, int(failures), _time(last_failure), _time(opened), _time(half_opened))
+    return BreakerWords(breaker, wait, probe, int(token) if token else None, skip)
+
+
+def breaker(words: str) -> Breaker:
+    """A breaker as lua/lib/breaker.lua stores it."""
+    return _breaker_words(words).breaker
+
+
+def breaker_words(reply: Any) -> dict[str, BreakerWords]:
+    """The breakers of lua/stats.lua, whole."""
+    return {type: _breaker_words(words) for type, words in sorted(pairs(reply[6]).items())}
 
 
 def _type_stats(row: Sequence[Any]) -> TypeStats:
@@ -278,11 +343,11 @@ def stats(reply: Any) -> Stats:
         now=from_epoch(int(now)),
         counts=counts,
         types=dict(sorted(types.items())),
-        breakers={type: _breaker(words) for type, words in sorted(_pairs(breakers).items())},
+        breakers={type: breaker(words) for type, words in sorted(pairs(breakers).items())},
         paused=bool(paused),
         slowdown_until=_time(text(slowdown)) if slowdown else None,
         todo=int(todo),
-        totals={"completed": 0, "failed": 0, "dead": 0} | {k: int(v) for k, v in _pairs(totals).items()},
+        totals={"completed": 0, "failed": 0, "dead": 0} | {k: int(v) for k, v in pairs(totals).items()},
     )
 
 
@@ -307,15 +372,61 @@ def _agent(name: str, announced: Any, held_until: Any, claims: Sequence[Any], no
     else:
         words = text(announced).split("\n")
         at, every, completed, failed, host = int(words[0]), int(words[1]), int(words[2]), int(words[3]), words[4]
-        types, lost = words[5].split(), now - at > _SILENT * every
+        types, lost = words[5].split(), now - at > SILENT * every
         tasks += [id for id in words[6].split() if id not in tasks] if not lost else []
     state = "lost" if lost else "held" if until else "working" if tasks else "idle"
     return Agent(name, host, tuple(types), state, tuple(tasks), from_epoch(at), until, completed, failed)
 
 
+@dataclass(frozen=True)
+class Part:
+    """What lua/snapshot.lua answers: everything in it is of one moment, ``now`` (ms)."""
+
+    now: int
+    #: Where the next call goes on; ``since`` is None when changes may be lost: begin anew.
+    since: str | None
+    after: str
+    last: str
+    #: Whether there are more changes.
+    more: bool
+    #: With the time from which on an open one lets a probe through. Only when nothing more is to come.
+    breakers: dict[str, tuple[Breaker, datetime | None]]
+    #: Since the queue was made.
+    completed: int
+    dead: int
+    paused: bool
+    gone: list[str]
+    left: list[str]
+    records: list[Record]
+
+
+def part(reply: Any) -> Part:
+    """A part of a snapshot."""
+    if not reply[1]:
+        return Part(int(reply[0]), None, "0", "", False, {}, 0, 0, False, [], [], [])
+    now, since, more, after, last, breakers, totals, gone, left, *rows = reply
+    return Part(
+        now=int(now),
+        since=text(since),
+        after=text(after),
+        last=text(last),
+        more=bool(int(more)),
+        breakers={
+            text(breakers[i]): (breaker(text(breakers[i + 1])), _time(text(breakers[i + 2])))
+            for i in range(0, len(breakers), 3)
+        },
+        completed=int(totals[0] or 0),
+        dead=int(totals[1] or 0),
+        paused=bool(int(totals[2])),
+        gone=[text(id) for id in gone],
+        left=[text(id) for id in left],
+        records=[Record(row) for row in rows],
+    )
+
+
 def settings(reply: Any) -> Mapping[str, str]:
     """Names and values as stored."""
-    return _pairs(reply)
+    return pairs(reply)
 
 
 def signal(message: Mapping[str, Any] | None) -> Signal | None:

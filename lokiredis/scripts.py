@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from .keys import Keys
 from .lua_library import library
 from .lua_source import expand, fold
 
@@ -22,10 +23,10 @@ _NONE: Mapping[str, str] = {}
 NAMES = tuple(sorted(path.stem for path in LUA.glob("*.lua")))
 
 #: Only these are refused when memory is full; everything else drains the queue (design rule 18).
-GROWING = frozenset({"enqueue", "import"})
+GROWING = frozenset({"enqueue", "import", "import_breakers"})
 
 #: These change nothing.
-READING = frozenset({"agents", "get", "list", "settings", "stats"})
+READING = frozenset("agents dead_groups decisions explain explain_agent get graph list settings snapshot stats".split())
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def read(name: str, replaced: Mapping[str, str]) -> Script:
     """As :func:`load`, with other texts for some included files (tests put their own clock there)."""
     text = (LUA / f"{name}.lua").read_text(encoding="utf-8")
     keys = _names(text, "KEYS")
-    return Script(name, fold(expand(text, LUA, replaced), keys), keys, _names(text, "ARGV"))
+    undeclared = [key for key in Keys.FIXED if key not in keys]
+    return Script(name, fold(expand(text, LUA, replaced), keys, undeclared), keys, _names(text, "ARGV"))
 
 
 def _names(source: str, table: str) -> tuple[str, ...]:

@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 
 from . import arguments, commands
 from .commands import Command
-from .errors import DependencyCycle, InvalidTask, LokiRedisError, QueueUnavailable, TaskExists
+from .errors import DependencyCycle, InvalidTask, LokiRedisError, QueueUnavailable, TaskExists, TaskNotFound
 from .keys import Keys
 from .models import Claim, Enqueued, NewTask, NoClaim
+from .review import DeadGroup, DeadLetter
+from .task_graph import Graph, Node
 
 T = TypeVar("T")
 
@@ -63,6 +65,21 @@ Step = Command[Any] | Block | Sleep
 Steps = Generator[Step, Any, T]
 
 
+@dataclass(frozen=True)
+class Done:
+    """What steps ended with."""
+
+    value: Any
+
+
+def advance(todo: Steps[Any], answer: Any, raised: LokiRedisError | None) -> Step | Done:
+    """The next step after an answer or an error. Its end is a value: no future can carry a StopIteration."""
+    try:
+        return todo.throw(raised) if raised else todo.send(answer)
+    except StopIteration as end:
+        return Done(end.value)
+
+
 def one(command: Command[T]) -> Steps[T]:
     """A single command, as steps."""
     answer: T = yield command
@@ -83,10 +100,11 @@ def claim(
     """Claim; while there is nothing, block on the types' marks until there is, or ``wait`` seconds have passed."""
     watch = watch or Watch()
     names = arguments.task_types(types)
+    # The same each time: an answer that gave nothing isn't remembered, and one that was lost is told again (rule 9).
+    command = commands.claim_once(keys, agent, names, lease=lease, request=request)
     ends = None if wait is None else now() + arguments.wait_ms(wait, "wait") / 1000
     while True:
         watch.asked = now()
-        command = commands.claim_once(keys, agent, names, lease=lease, request=request)
         found = yield from _answered(command, watch)
         if isinstance(found, Claim):
             return found
@@ -155,6 +173,61 @@ def enqueue_many(
             if answer.id != made[i].id:
                 renamed[made[i].id] = answer.id
     return [result for result in results if result is not None]
+
+
+def graph(keys: Keys, id: str | None, way: commands.Way, limit: int) -> Steps[Graph]:
+    """The graph from a task on, or of all that are not done; up to about *limit* tasks. Raises TaskNotFound."""
+    nodes: dict[str, Node] = {}
+    rest = [] if id is None else [arguments.word(id, "id")]
+    cursor: str | None = None
+    while True:
+        part: commands.GraphPart = yield commands.graph(keys, way, rest[:MOST_TASKS], cursor=cursor)
+        if id is None:
+            nodes |= {node.id: node for node in part.nodes if node.place not in ("completed", "cancelled")}
+        else:
+            nodes |= {node.id: node for node in part.nodes}
+        if id is not None and not nodes:
+            raise TaskNotFound(id=id)
+        rest = [other for other in dict.fromkeys([*rest[MOST_TASKS:], *part.rest]) if other not in nodes]
+        cursor = part.cursor
+        more = bool(rest) if id is not None else cursor is not None
+        if not more or len(nodes) > limit:
+            kept = dict(list(nodes.items())[:limit])
+            return Graph(kept, not more and len(kept) == len(nodes))
+
+
+def dead_groups(keys: Keys, type: str | None) -> Steps[list[DeadGroup]]:
+    """All dead letters by the pattern of their failure, the largest group first."""
+    letters: dict[str, dict[str, DeadLetter]] = {}
+    patterns: dict[str, str] = {}
+    cursor: str | None = None
+    while True:
+        page: commands.GroupPage = yield commands.dead_groups(keys, type, cursor=cursor)
+        patterns |= page.patterns
+        for letter in page.letters:
+            letters.setdefault(letter.group, {})[letter.id] = letter
+        cursor = page.cursor
+        if cursor is None:
+            break
+    groups = [
+        DeadGroup(group, patterns[group], tuple(sorted(found.values(), key=lambda letter: letter.sequence)))
+        for group, found in letters.items()
+    ]
+    return sorted(groups, key=lambda group: (-len(group.letters), group.pattern))
+
+
+def canary_dead(
+    keys: Keys, id: str, others: Iterable[str], *, force: bool, by: str | None, reason: str, request: str | None
+) -> Steps[int]:
+    """Link the others first, then retry the canary: whenever this is cut off, nothing has been released too early."""
+    rest = list(dict.fromkeys(other for other in others if other != id))
+    parts = [rest[first : first + MOST_TASKS] for first in range(0, len(rest), MOST_TASKS)] or [[]]
+    linked = 0
+    for number, part in enumerate(parts, 1):
+        go = number == len(parts)
+        named: dict[str, Any] = {"count": len(rest), "go": go, "force": force, "by": by, "reason": reason}
+        linked += yield commands.canary_dead(keys, id, part, request=request, **named)
+    return linked
 
 
 def _fits(command: Command[Any], tasks: Sequence[NewTask]) -> bool:

@@ -1,14 +1,11 @@
 -- complete: end a claim with success.
 --
--- KEYS    the queue's fixed keys that it uses (lua/README.md)
+-- KEYS    the queue's fixed keys that most calls use (lua/README.md)
 -- ARGV    prefix, id, token, report (the keys of the decision report between newlines, '' for none), result (JSON)
--- RETURN  {state, retries, availableAt (ms or '')}
+-- RETURN  the outcome: state, retries, availableAt (ms or '') between blanks
 -- ERRORS  TaskNotFound, StaleClaim, DecisionReportMissing, InvalidTask
-local queue, settings, tasks, documents, index, unique, completed, cancelled, tombstones, todo, alarms, types, tally,
-  breakers, dependencies, waiting, attempts, errors, results, checkpoints, progress, reasons, escalations, events,
-  signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11],
-  KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21], KEYS[22],
-  KEYS[23], KEYS[24], KEYS[25]
+local queue, tasks, completed, cancelled, tombstones, todo, tally, breakers, results, events =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local prefix, id, token, report, body = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 -- @include lib/open.lua
 -- @include lib/side_write.lua

@@ -1,7 +1,7 @@
 -- discard_dead: forget a dead letter for good; what waits for it is cancelled.
 --
 -- KEYS    the queue's fixed keys that it uses (lua/README.md)
--- ARGV    prefix, request, id, reason
+-- ARGV    prefix, request, id, reason, by (who decides)
 -- RETURN  {count of cancelled dependents, 1 when the cascade is done, their ids (1,000 at most)}
 -- ERRORS  TaskNotFound, InvalidState
 local queue, settings, tasks, documents, index, unique, completed, cancelled, tombstones, todo, alarms, types, tally,
@@ -9,9 +9,11 @@ local queue, settings, tasks, documents, index, unique, completed, cancelled, to
   signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11],
   KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21], KEYS[22],
   KEYS[23], KEYS[24], KEYS[25]
-local prefix, request, id, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local prefix, request, id, reason, by = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 -- @include lib/open.lua
 -- @include lib/dead_letter.lua
+-- @include lib/canary.lua
+-- @include lib/decide.lua
 -- @include lib/remove.lua
 -- @include lib/request.lua
 
@@ -19,6 +21,8 @@ local again = recall(request)
 if again then return cjson.decode(again) end
 local task, refused = dead_letter(id)
 if not task then return refuse(refused) end
+decide('discard', id, task, by, reason, '')
+forget_canary(id)
 event('discarded', id, task[TYPE], '', '', reason)
 -- The id may be in use again before the cascade is through: its dependents move to a set with a number of its own.
 if redis.call('EXISTS', prefix .. 'dependents:' .. id) == 1 then

@@ -1,50 +1,53 @@
 -- enqueue: store new tasks, all of them or none.
 --
--- KEYS    the queue's fixed keys that it uses (lua/README.md)
--- ARGV    prefix, request, mode ('check' stores nothing, else ''), then per task: id, type, priority, timeout (ms), maxRetries,
---         backoff (ms), availableAt (ms or ''),
---         delay (ms or ''), digest of the idempotency key or '', bytes of the payload, document, number of dependencies, these
--- RETURN  per task {id, 1 when it was created, state}
+-- KEYS    the queue's fixed keys that most calls use (lua/README.md)
+-- ARGV    prefix, request, mode ('check' stores nothing, else ''), then six words per task: id, form, digest of the idempotency
+--         key or '', bytes of the payload, document, dependencies between blanks. A form is seven words between blanks: type,
+--         priority, timeout (ms), maxRetries, backoff (ms), availableAt (ms or ''), delay (ms or '')
+-- RETURN  {index, id, 1 when it was created, state} for each task that was not simply created and is pending
 -- ERRORS  InvalidTask, TaskExists, UnknownDependency, DependencyCycle: each names the index in the batch
-local queue, settings, tasks, documents, index, unique, tombstones, alarms, types, tally, dependencies, waiting,
-  attempts, errors, results, checkpoints, progress, reasons, escalations, events, signals = KEYS[1], KEYS[2], KEYS[3],
-  KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15],
-  KEYS[16], KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21]
+local queue, tasks, documents, index, unique, tombstones, types, events =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local prefix, request, mode = ARGV[1], ARGV[2], ARGV[3]
 -- @include lib/open.lua
 -- @include lib/setting.lua
 -- @include lib/limits.lua
--- @include lib/settle.lua
+-- @include lib/form.lua
+-- @include lib/enter.lua
 
 if string.find(request, '%s') then return refuse(refusal('InvalidTask', 'no blanks', {field = 'request'})) end
-local WORDS = 12
+local WORDS = 6
+if (#ARGV - 3) % WORDS ~= 0 then return refuse(refusal('InvalidTask', 'six words per task', {field = 'tasks'})) end
 -- A task without dependencies, as most are, needs no table of its own for them.
 local NONE = {}
-local batch, ids, digests, total_dependencies, total_bytes = {}, {}, {}, 0, 0
+local batch, ids, digests, count, total_dependencies, total_bytes = {}, {}, {}, 0, 0, 0
 
 settings_of('payload_bytes', 'document_bytes')
-local at = 4
-while at <= #ARGV do
-  local entry = {
-    at = #batch, id = ARGV[at], type = ARGV[at + 1], priority = ARGV[at + 2], timeout = ARGV[at + 3],
-    max_retries = ARGV[at + 4], base = ARGV[at + 5], available = ARGV[at + 6], delay = ARGV[at + 7], digest = ARGV[at + 8],
-    payload_bytes = ARGV[at + 9], document = ARGV[at + 10], names = NONE, depends = NONE, waits = NONE,
-  }
-  local count = tonumber(ARGV[at + 11]) or 0
-  if count > 0 then
-    entry.names = {}
-    for i = 1, count do entry.names[i] = ARGV[at + WORDS + i - 1] end
-  end
-  at = at + WORDS + count
-  local refused = check_new(entry)
+local payload_bytes = setting('payload_bytes')
+for at = 4, #ARGV, WORDS do
+  local entry = {at = count, id = ARGV[at], digest = ARGV[at + 2], document = ARGV[at + 4], names = NONE}
+  local refused = check_own(entry)
   if refused then return refuse(refused) end
-  batch[#batch + 1], ids[#batch + 1] = entry, entry.id
-  digests[#digests + 1] = entry.digest
-  total_dependencies, total_bytes = total_dependencies + count, total_bytes + #entry.document
+  entry.form, refused = form_of(ARGV[at + 1], entry)
+  if refused then return refuse(refused) end
+  -- The payload is a part of the document.
+  if #entry.document > payload_bytes and not is_whole(ARGV[at + 3], 0, payload_bytes) then
+    return refuse(invalid(entry, 'payload', 'at most ' .. payload_bytes .. ' bytes'))
+  end
+  if ARGV[at + 5] ~= '' then
+    local names = {}
+    for name in string.gmatch(ARGV[at + 5], '%S+') do names[#names + 1] = name end
+    entry.names, total_dependencies = names, total_dependencies + #names
+    refused = check_names(entry)
+    if refused then return refuse(refused) end
+  end
+  count = count + 1
+  batch[count], ids[count], digests[count] = entry, entry.id, entry.digest
+  total_bytes = total_bytes + #entry.document
 end
-if #batch == 0 then return {} end
+if count == 0 then return {} end
 do
-  local refused = check_batch(#batch, total_dependencies, total_bytes)
+  local refused = check_batch(count, total_dependencies, total_bytes)
   if refused then return refuse(refused) end
 end
 
@@ -54,42 +57,44 @@ load(ids)
 local owners, by_id, by_digest = redis.call('HMGET', unique, unpack(digests)), {}, {}
 do
   local found = {}
-  for i, owner in ipairs(owners) do
-    if owner and batch[i].digest ~= '' then found[#found + 1] = owner end
+  for i = 1, count do
+    if owners[i] and digests[i] ~= '' then found[#found + 1] = owners[i] end
   end
-  load(found)
+  if found[1] then load(found) end
 end
 
-local function equal_of(entry, owner)
-  if entry.digest == '' then return nil end
+local function equal_of(digest, owner)
   if owner and known[owner] and BLOCKS[known[owner][STATE]] then return owner end
-  return by_digest[entry.digest]
+  return by_digest[digest]
 end
 
-local fresh = {}
-for i, entry in ipairs(batch) do
-  local stored, earlier = known[entry.id], by_id[entry.id]
+-- entry.same: the task that this one turned out to be; entry.created: 1 for one that this request made, now or before.
+local fresh, fresh_count = {}, 0
+for i = 1, count do
+  local entry = batch[i]
+  local id, digest = entry.id, entry.digest
+  local stored, earlier = known[id], by_id[id]
   if stored then whole(stored) end
   if stored and stored[NONCE] == request and request ~= '' and not earlier then
-    entry.same, entry.created = entry.id, 1
-    if entry.digest ~= '' then by_digest[entry.digest] = entry.id end
+    entry.same, entry.created = id, 1
+    if digest ~= '' then by_digest[digest] = id end
   elseif stored or earlier then
-    local digest = stored and stored[DIGEST] or earlier.digest
-    if digest ~= entry.digest or digest == '' or (stored and not BLOCKS[stored[STATE]]) then
-      return refuse(refusal('TaskExists', 'there is a task ' .. entry.id .. ' already',
-        {index = entry.at, id = entry.id, state = stored and public(stored) or 'pending'}))
+    local before = stored and stored[DIGEST] or earlier.digest
+    if before ~= digest or digest == '' or (stored and not BLOCKS[stored[STATE]]) then
+      return refuse(refusal('TaskExists', 'there is a task ' .. id .. ' already',
+        {index = entry.at, id = id, state = stored and public(stored) or 'pending'}))
     end
     -- The earlier one of the batch may itself be a duplicate of another task.
-    entry.same, entry.created = earlier and earlier.same or entry.id, 0
+    entry.same = earlier and earlier.same or id
   else
-    entry.same, entry.created = equal_of(entry, owners[i]), 0
+    if digest ~= '' then entry.same = equal_of(digest, owners[i]) end
     if not entry.same then
-      entry.created = 1
-      fresh[#fresh + 1] = entry
-      if entry.digest ~= '' then by_digest[entry.digest] = entry.id end
+      fresh_count = fresh_count + 1
+      fresh[fresh_count] = entry
+      if digest ~= '' then by_digest[digest] = id end
     end
   end
-  if not earlier then by_id[entry.id] = entry end
+  if not earlier then by_id[id] = entry end
 end
 
 if total_dependencies > 0 then
@@ -104,35 +109,35 @@ end
 
 if mode == 'check' then return {} end
 local sequence = tonumber(state.sequence) or 0
-if #fresh == 1 then direct = true end
-for _, entry in ipairs(fresh) do
+if fresh_count == 1 then direct = true end
+for i = 1, fresh_count do
   sequence = sequence + 1
-  local place = string.format('%d', sequence)
-  local available = tonumber(entry.available) or 0
-  if entry.delay ~= '' then available = math.max(available, now + entry.delay) end
-  local task = {
-    'new', entry.type, entry.timeout, '', '', '', '', '', '', '', '0', '', #entry.document, '0',
-    entry.priority, place, entry.max_retries, entry.base, entry.base, stamp, available > 0 and available or '', entry.digest, request,
-  }
-  known[entry.id] = task
-  hset(documents, entry.id, entry.document)
-  zadd(index, place, entry.id)
-  zrem_tombstone(entry.id)
-  if entry.digest ~= '' then hset(unique, entry.digest, entry.id) end
-  add(types, entry.type, 1)
-  settle(entry, task, available)
-  event('enqueued', entry.id, entry.type)
+  enter(fresh[i], sequence)
 end
-if #fresh > 0 then hset(queue, 'sequence', known[fresh[#fresh].id][SEQUENCE]) end
-for _, entry in ipairs(fresh) do wait_on(entry, known[entry.id]) end
+if fresh_count > 0 then
+  hset(queue, 'sequence', string.format('%d', sequence))
+  if not state.schema then hset(queue, 'schema', SCHEMA) end
+end
+for _, form in pairs(forms) do
+  if form.count > 0 then add(types, form.type, form.count) end
+end
+if total_dependencies > 0 then
+  for i = 1, fresh_count do wait_on(fresh[i], fresh[i].sequence) end
+end
 -- @include lib/conclude.lua
 
 local reply = {}
-for i, entry in ipairs(batch) do
-  local id = entry.same or entry.id
-  -- What this request created was pending then, also when this is a repeated call and the task has gone on since.
-  whole(known[id])
-  local own = entry.created == 1 or (request ~= '' and known[id][NONCE] == request)
-  reply[i] = {id, entry.created, own and 'pending' or public(known[id])}
+for i = 1, count do
+  local entry = batch[i]
+  local task = known[entry.same or entry.id]
+  local created, state_now = not entry.same or entry.created, 'pending'
+  if task then
+    whole(task)
+    -- What this request created was pending then, also when this is a repeated call and the task has gone on since.
+    if request == '' or task[NONCE] ~= request then state_now = public(task) end
+  end
+  if not created or state_now ~= 'pending' then
+    reply[#reply + 1] = {entry.at, entry.same or entry.id, created and 1 or 0, state_now}
+  end
 end
 return reply

@@ -1,17 +1,14 @@
 -- exchange: end many claims and take new ones in one round trip. One stale ending doesn't spoil the rest.
 --
--- KEYS    the queue's fixed keys that it uses (lua/README.md)
--- ARGV    prefix, agent, host, request, limit (0: none), lease (ms or ''), number of types, these, then six words per ending:
+-- KEYS    the queue's fixed keys that most calls use (lua/README.md)
+-- ARGV    prefix, agent, host, request, limit (0: none), lease (ms or ''), the types between blanks, then six words per ending:
 --         complete, id, token, report, result, '' · fail, id, token, error, 'retry' or 'final', spread ·
 --         release, id, token, delay (ms), reason, ''
--- RETURN  {outcomes, claims}: an outcome is {state, retries, availableAt} or {'error', code, data}; claims as of claim
+-- RETURN  {outcomes, claims}: an outcome is as of complete, or {code, data}; claims as of claim
 -- ERRORS  InvalidTask
-local queue, settings, tasks, documents, index, unique, completed, cancelled, tombstones, todo, alarms, types, tally,
-  paused, breakers, dependencies, waiting, attempts, errors, results, checkpoints, progress, reasons, escalations,
-  events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10],
-  KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21],
-  KEYS[22], KEYS[23], KEYS[24], KEYS[25], KEYS[26]
-local prefix, agent, host, request, limit, lease, count = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local queue, tasks, documents, completed, cancelled, tombstones, todo, alarms, tally, paused, breakers, results, events =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13]
+local prefix, agent, host, request, limit, lease, wanted = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 -- @include lib/open.lua
 -- @include lib/breaker.lua
 -- @include lib/finish.lua
@@ -23,15 +20,19 @@ local prefix, agent, host, request, limit, lease, count = ARGV[1], ARGV[2], ARGV
 -- @include lib/remember_claim.lua
 
 local ENDINGS = {complete = finish, fail = fail_claim, release = release_claim}
-limit, lease, count = tonumber(limit), tonumber(lease), tonumber(count)
-local names = distinct(8, 7 + count)
-local refused
-if limit == 0 then refused = check_agent(agent, host) else refused = check_claim(agent, host, names, limit, lease) end
+limit, lease = tonumber(limit), tonumber(lease)
+local names, refused
+if limit == 0 then
+  refused = check_agent(agent, host)
+else
+  names, refused = types_of(wanted)
+  refused = refused or check_claim(agent, host, limit, lease)
+end
 if refused then return refuse(refused) end
 local again = recall(request)
 
 local ids, outcomes, finished, completers = {}, {}, 0, {}
-for at = 8 + count, #ARGV, 6 do
+for at = 8, #ARGV, 6 do
   if not ENDINGS[ARGV[at]] then return refuse(refusal('InvalidTask', 'an ending is complete, fail or release', {field = 'finished'})) end
   ids[#ids + 1] = ARGV[at + 1]
 end
@@ -39,9 +40,13 @@ if #ids > 1000 then return refuse(refusal('InvalidTask', 'one call takes at most
 if #ids > 0 then
   load(ids)
   fetch('A', ids)
-  local keys = {}
-  for i, id in ipairs(ids) do keys[i] = prefix .. 'dependents:' .. id end
-  any_dependents = redis.call('EXISTS', unpack(keys)) > 0
+  -- Where no task waits for any other, none has dependents.
+  any_dependents = redis.call('HLEN', waiting) > 0
+  if any_dependents then
+    local keys = {}
+    for i, id in ipairs(ids) do keys[i] = prefix .. 'dependents:' .. id end
+    any_dependents = redis.call('EXISTS', unpack(keys)) > 0
+  end
 end
 do
   local keys, asked = {todo, paused, breakers, prefix .. 'hold:' .. agent}, {}
@@ -54,9 +59,9 @@ do
   end
   look_for(keys)
 end
-for at = 8 + count, #ARGV, 6 do
+for at = 8, #ARGV, 6 do
   local outcome, wrong, by = ENDINGS[ARGV[at]](ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5])
-  outcomes[#outcomes + 1] = outcome or {'error', wrong[1], wrong[2]}
+  outcomes[#outcomes + 1] = outcome or wrong
   if by then
     finished = finished + 1
     completers[by] = true

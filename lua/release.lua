@@ -2,7 +2,7 @@
 --
 -- KEYS    the queue's fixed keys that it uses (lua/README.md)
 -- ARGV    prefix, id, token, delay (ms), reason
--- RETURN  {state, retries, availableAt (ms or '')}
+-- RETURN  the outcome: state, retries, availableAt (ms or '') between blanks
 -- ERRORS  TaskNotFound, StaleClaim, InvalidTask
 local queue, settings, tasks, todo, alarms, tally, breakers, dependencies, waiting, attempts, errors, results,
   checkpoints, progress, reasons, escalations, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6],

@@ -14,13 +14,16 @@ local totals, counted, rows = {}, {}, {}
 local stored = redis.call('HGETALL', tally)
 for at = 1, #stored, 2 do
   local name = string.match(stored[at], '^total:(.*)')
-  if name then
+  if not name then
+    counted[stored[at]] = stored[at + 1]
+  elseif name ~= 'completed' then
     totals[#totals + 1] = name
     totals[#totals + 1] = stored[at + 1]
-  else
-    counted[stored[at]] = stored[at + 1]
   end
 end
+-- @include lib/total_completed.lua
+totals[#totals + 1] = 'completed'
+totals[#totals + 1] = total_completed()
 local function count(place, type)
   return redis.call('ZCARD', prefix .. place .. ':' .. type)
 end

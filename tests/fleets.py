@@ -26,7 +26,7 @@ _SLOTS = 16384
 
 
 class Sentinel:
-    """One sentinel process; its program is the server's own, started in another mode."""
+    """One sentinel process: the redis-sentinel beside the server's program, else that program in its sentinel mode."""
 
     def __init__(self, program: Path, master: int, quorum: int) -> None:
         self.port = free_port()
@@ -42,9 +42,11 @@ class Sentinel:
             f"sentinel down-after-milliseconds {SERVICE} {_DOWN_AFTER_MS}\n"
             f"sentinel failover-timeout {SERVICE} 3000\n"
         )
+        beside = program.with_name("redis-sentinel")
+        words: list[str | Path] = [beside, configuration] if beside.exists() else [program, configuration, "--sentinel"]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [program, configuration, "--sentinel"],
+                words,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -41,6 +41,7 @@ _HASHES = (
     "paused",
     "breakers",
     "agents",
+    "canaries",
     *_SIDES.values(),
 )
 _ZSETS = ("index", *_ENDED, "tombstones", "todo", "alarms", "seen")
@@ -136,7 +137,7 @@ def _kind(name: str) -> str:
 def _keys(data: _Data) -> Iterable[str]:
     """Every key has an owner: its task, its type, or a time at which it goes by itself."""
     yield from data.torn
-    for name in sorted(data.others - {"events"}):
+    for name in sorted(data.others - {"events", "decisions"}):
         yield f"key {name} belongs to nobody"
     for name, left in data.expiring.items():
         if left <= 0:
@@ -244,6 +245,13 @@ def _waiting(data: _Data) -> Iterable[str]:
                     yield f"{id} waits for {name}, which is no task"
             elif other["place"] in ("completed", "cancelled") and name not in to_do and name not in moved:
                 yield f"{id} waits for {name}, which is {other['place']}, and nothing is to be done about it"
+    links = {id: link.split("\n")[0] for id, link in data.words("canaries").items()}
+    for id, name in links.items():
+        if data.tasks.get(id, {}).get("place") != "dead":
+            yield f"{id} waits for the canary {name}, but is no dead letter"
+        keys = [name, *moved.get(name, ())]
+        if not any(id in data.zset(f"dependents:{key}") for key in keys):
+            yield f"{id} waits for the canary {name}, but is not entered under dependents:{name}"
     for key, members in data.zsets.items():
         if not key.startswith("dependents:"):
             continue
@@ -251,7 +259,8 @@ def _waiting(data: _Data) -> Iterable[str]:
         if name not in to_do and name not in data.tasks:
             yield f"key {key} belongs to no task and no to-do"
         for id in members:
-            if name not in to_do and (id not in data.tasks or name not in data.waiting(id)):
+            waits = name in data.waiting(id) or links.get(id) == name
+            if name not in to_do and (id not in data.tasks or not waits):
                 yield f"{id} is entered under {key} but does not wait for it"
 
 

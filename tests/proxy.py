@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import socket
 import threading
 from collections import deque
@@ -16,6 +17,9 @@ _HANDSHAKE = frozenset({b"HELLO", b"AUTH", b"CLIENT", b"SELECT"})
 # Answered once per channel and, in RESP3, outside the order of replies: remembered, they would shift every later reply
 # to the wrong request.
 _SUBSCRIBING = tuple(kind + b"SUBSCRIBE" for kind in (b"", b"P", b"S", b"UN", b"PUN", b"SUN"))
+
+# A published message, as RESP2 and RESP3 write it.
+_MESSAGE = re.compile(rb"[*>][34]\r\n\$\d+\r\n[ps]?message\r\n")
 
 Address = tuple[str, int] | str
 
@@ -91,12 +95,14 @@ class LossyProxy:
     ``drop`` says which replies get lost: a share from 0 to 1 (drawn with ``seed``), or a function of the Exchange. A
     lost reply closes the client's connection once the server has answered in full, so the effect has happened.
     Handshakes (HELLO, AUTH, CLIENT, SELECT) and pub/sub always pass and are not counted. Set ``lossy`` to False to pass
-    everything.
+    everything. Set ``deaf`` to True and published messages get lost, unnoticed, while subscriptions stand.
     """
 
     def __init__(self, target: Address, drop: Callable[[Exchange], bool] | float = 0.2, seed: int = 0) -> None:
         self.target = target
         self.lossy = True
+        self.deaf = False
+        self.messages_dropped = 0
         self.replies_passed = 0
         self.replies_dropped = 0
         self._drop = drop if callable(drop) else _by_chance(drop, seed)
@@ -152,6 +158,14 @@ class LossyProxy:
             else:
                 self.replies_passed += 1
             return lost
+
+    def swallows(self, reply: bytes) -> bool:
+        """Decides on one frame of the server whether it is a message that gets lost."""
+        if not self.deaf or not _MESSAGE.match(reply):
+            return False
+        with self._lock:
+            self.messages_dropped += 1
+        return True
 
     def forget(self, link: _Link) -> None:
         """Called by a connection that ended."""
@@ -215,6 +229,8 @@ class _Link:
             for reply in frames.feed(data):
                 # A push message (RESP3 pub/sub, invalidation) answers no request.
                 is_push = reply.startswith(b">")
+                if self._proxy.swallows(reply):
+                    continue
                 if not is_push and self._asked and self._proxy.loses(self._asked.popleft(), reply):
                     return
                 self._client.sendall(reply)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -297,6 +299,33 @@ def test_admin_reads(server: RedisServer, client: Redis) -> None:
     _measure(server, client, scenario)
 
 
+def test_explanations(server: RedisServer, client: Redis) -> None:
+    """At the end of a long chain, and while a claim would have a fleet's lost leases and a long release to do."""
+
+    def scenario(queue: ClockedQueue) -> None:
+        plan = [
+            NewTask(type="c", id=f"c{i}", idempotency_key="", dependencies=(f"c{i - 1}",) if i else ())
+            for i in range(5000)
+        ]
+        queue.enqueue_many(plan)
+        add_many(queue, 3000, "lost", timeout=30)
+        add(queue, "parent", "p")
+        add_many(queue, 20_000, "free", dependencies=("parent",))
+        for number in range(3):
+            queue.claim_many(f"agent-{number}", "a", 1000)
+        done(queue, take(queue, "p"))
+        for _ in range(4):
+            queue.clock.advance(30)
+            queue.claim("bystander", "no-such-work")
+        _begin(client)
+        assert not queue.explain("c4999").walked_all
+        assert queue.explain("lost2999").task.place == "leased"
+        assert queue.explain("free19999").expected == "blocked"
+        assert queue.explain_agent("me", "a").task == "lost0"
+
+    _measure(server, client, scenario)
+
+
 def test_a_waiting_agent_carries_on(server: RedisServer, client: Redis) -> None:
     """When the only other client died after a completion, an agent that waits is woken and gets the freed work."""
     queue = Queue(client, f"q-{uuid4().hex[:12]}")
@@ -306,3 +335,19 @@ def test_a_waiting_agent_carries_on(server: RedisServer, client: Redis) -> None:
     got = [queue.claim("me", "b", wait=20) for _ in range(2000)]
     assert all(isinstance(claim, Claim) for claim in got)
     queue.close()
+
+
+def test_an_import_and_an_export(server: RedisServer, client: Redis, tmp_path: Path) -> None:
+    """Of tasks with all that may belong to them, with dependencies, and of long ones."""
+    past = {"token": 1, "agent": "a", "claimedAt": 1, "endedAt": 2, "outcome": "failed", "error": "e" * 200}
+    with (tmp_path / "in.jsonl").open("w") as file:
+        for n in range(3000):
+            task = {"id": f"x{n}", "type": f"t{n % 10}", "lastError": "e" * 200, "attempts": [past] * 10}
+            task |= {"dependencies": [f"x{i}" for i in range(max(0, n - 20), n)]}
+            file.write(json.dumps(task | {"payload": {"t": "y" * (100_000 if n % 10 == 0 else 100)}}) + "\n")
+
+    def there_and_back(queue: ClockedQueue) -> None:
+        assert queue.import_(tmp_path / "in.jsonl").created == {"pending": 3000}
+        queue.export(tmp_path / "out.jsonl", replace=True)
+
+    _measure(server, client, there_and_back)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import yaml
 from redis import Redis
 from redis.exceptions import AuthenticationError
 
+from lokiredis import Queue, State
 from lokiredis.worker.health import LOOK
 
 from .conftest import lacking
@@ -145,8 +147,30 @@ def test_a_single_command(services: Any, redis_port: int, tmp_path: Path) -> Non
     assert not re.search(r"^(warn|FAIL)", ran.stdout, re.M), ran.stdout
 
 
+def test_the_snapshot_job(services: Any, redis_port: int, tmp_path: Path) -> None:
+    """It keeps the files of a folder of this host up to date, and ends well when compose stops it."""
+    service = services["snapshot"]
+    [volume] = service["volumes"]
+    here, _, there = volume.partition(":")
+    assert here == "./.loki"
+    folder, environment = tmp_path / "board", _environment(service, redis_port, tmp_path)
+    words = [*_entrypoint(), *(str(folder) if word == there else word for word in service["command"])]
+    assert str(folder) in words
+    process = subprocess.Popen(words, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    try:
+        pending = folder / "queue" / "pending.json"
+        wait_until(pending.exists, 30, "the first snapshot")
+        task = ["enqueue", "--type", "eng-docs", "--id", "for-the-board"]
+        subprocess.run([*_entrypoint(), *task], env=environment, cwd=tmp_path, check=True, timeout=60)
+        wait_until(lambda: "for-the-board" in pending.read_text(), 30, "the new task in the files")
+    finally:
+        process.terminate()
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 0, said
+
+
 def _workers(services: Any) -> dict[str, Any]:
-    return {name: one for name, one in services.items() if name not in ("redis", "lokiredis")}
+    return {name: one for name, one in services.items() if name not in ("redis", "lokiredis", "snapshot")}
 
 
 def test_the_workers(services: Any, tmp_path: Path) -> None:
@@ -170,14 +194,47 @@ def test_the_workers(services: Any, tmp_path: Path) -> None:
         _is_taken(said)
 
 
+def _result(queue: Queue, id: str) -> Any:
+    task = queue.get(id)
+    return task is not None and task.state is State.COMPLETED and task.result
+
+
+def test_the_workers_work(services: Any, redis_port: int, tmp_path: Path) -> None:
+    """Each does a task of its type with the command of docs/fleet.md, is healthy meanwhile, and ends when told to."""
+    agents, workers = tmp_path / "agents", _workers(services)
+    agents.mkdir()
+    [example] = re.findall(r"^```python\n(#!.*?)^```$", (ROOT / "docs" / "fleet.md").read_text(), re.M | re.S)
+    for name in workers:
+        (agents / name).write_text(example)
+        (agents / name).chmod(0o755)
+    with Queue.from_url(f"redis://:{PASSWORD}@127.0.0.1:{redis_port}/0") as queue:
+        for name, service in workers.items():
+            healthy = tmp_path / f"healthy-{name}"
+            words = [
+                word.replace("/tmp/healthy", str(healthy)).replace("/agents/", f"{agents}/")
+                for word in [*service["entrypoint"], *service["command"]]
+            ]
+            environment = _environment(service, redis_port, tmp_path)
+            worker = subprocess.Popen(words, env=environment, cwd=tmp_path, start_new_session=True)
+            try:
+                id = queue.enqueue(type=name, payload={"action": "test"}).id
+                result = wait_until(partial(_result, queue, id), 30, f"a task of {name}")
+                check = service["healthcheck"]["test"][1].replace("/tmp/healthy", str(healthy))
+                assert subprocess.run(["sh", "-c", check], check=False, timeout=20).returncode == 0
+                worker.terminate()
+                assert worker.wait(timeout=30) == 0
+            finally:
+                _end(worker, signal.SIGKILL)
+            assert result["output"] == "test is done"
+            assert service["init"] is True
+
+
 def _is_taken(words: list[str]) -> None:
     """The verb knows each option."""
     import click
 
-    from lokiredis.cli import VERBS, main
+    from lokiredis.cli import main
 
-    if not any("worker" in verbs for verbs in VERBS.values()):
-        return  # it comes with another change
     found = main.get_command(click.Context(main), "worker")
     assert found is not None
     known = {option for parameter in found.params for option in parameter.opts}

@@ -763,3 +763,18 @@ class TestPort:
         with pytest.raises(LokiRedisError, match=message):
             server.start(port=port, bind=bind)
         assert not folder.exists()
+
+
+def test_a_process_that_ends_while_its_state_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file is still there when it is opened, and says so only then: it has ended, which is no error."""
+    child = subprocess.Popen(["sleep", "600"])
+    assert machine.process_begin(child.pid) is not None
+
+    def ended_meanwhile(path: Path, **options: str) -> str:
+        with path.open(**options) as file:  # type: ignore[call-overload]
+            child.kill()
+            child.wait()
+            return str(file.read())
+
+    monkeypatch.setattr(Path, "read_text", ended_meanwhile)
+    assert machine.process_begin(child.pid) is None

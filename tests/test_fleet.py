@@ -163,6 +163,9 @@ def test_the_unit() -> None:
     words = unit["Service"]["ExecStart"].split()
     assert words[1] == "worker"
     assert words[-2:] == ["--", "/opt/agents/%i"]
+    # It runs as a user who may write nowhere but where systemd made a place for it.
+    assert words[words.index("--logs") + 1] == "/var/log/" + unit["Service"]["LogsDirectory"]
+    assert Path(words[words.index("--health-file") + 1]).parent == Path("/run", unit["Service"]["RuntimeDirectory"])
 
 
 def test_the_links_and_the_compose_commands() -> None:

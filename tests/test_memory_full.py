@@ -57,11 +57,11 @@ def test_nothing_new_is_taken(queue: Queue) -> None:
         queue.enqueue(type="a")
     with pytest.raises(QueueFull):
         queue.enqueue_many([{"type": "a", "payload": {"i": i}} for i in range(2500)])
-    words = ["id", "a", 5, 1000, 3, 0, "pending", *[""] * 13, "{}", *[""] * 8, 0]
+    words = ["", "", "", "id", "a", 5, 1000, 3, 0, "pending", *[""] * 13, "{}", *[""] * 9, 0]
     script = load("import")
     keys = [queue.keys.fixed(name) for name in script.keys]
     with pytest.raises(QueueFull):
-        queue.run(Command(script, keys, [queue.keys.prefix, "", *words], lambda reply: reply))
+        queue.run(Command(script, keys, [queue.keys.prefix, *words], lambda reply: reply))
     assert stored(queue) == before
     queue.redis.config_set("maxmemory", 0)
     assert queue.enqueue(type="a").created
@@ -179,6 +179,7 @@ def test_every_script_is_covered_here() -> None:
         "get",
         "heartbeat",
         "import",
+        "import_breakers",
         "list",
         "pause",
         "rate_limited",
@@ -189,6 +190,7 @@ def test_every_script_is_covered_here() -> None:
         "retry_dead",
         "settings",
         "slowdown",
+        "snapshot",
         "stats",
         "trip_breaker",
     }

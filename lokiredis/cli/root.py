@@ -34,6 +34,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "list": ("listing:list_tasks", "List the tasks in one state."),
         "events": ("events:events", "Tell what happened in the queue, or follow it as it happens."),
         "show": ("show:show", "Show one task with everything that is known about it."),
+        "explain": ("explain:explain", "Say why a task does not run, or why an agent gets nothing."),
         "agents": ("agents:agents", "List who works for the queue, and on what."),
     },
     "Operate": {
@@ -43,7 +44,13 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "resume": ("gates:resume", "Lift a pause, or the hold of one agent."),
         "slowdown": ("gates:slowdown", "Let the whole fleet wait for a while."),
     },
+    "Files": {
+        "import": ("importing:import_", "Take the tasks of a .loki folder, or of one file, as they are."),
+        "export": ("exporting:export", "Write all tasks, breakers and settings to files that import takes."),
+        "snapshot": ("snapshot:snapshot", "Write the documented files of a .loki folder."),
+    },
     "Set up": {
+        "config": ("config:config", "Read and change the settings of the queue."),
         "demo": ("demo:demo", "Watch a fleet of agents work through a real plan."),
         "server": ("server:server", "Start, stop and see the embedded Redis of this folder."),
         "doctor": ("doctor:doctor", "Check that the server is fit to hold a queue."),

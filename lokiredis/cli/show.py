@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -36,10 +37,17 @@ def show(session: Session, /, id: str) -> None:
     answer_task(session, session.queue().get(id))
 
 
-def answer_task(session: Session, task: Task) -> None:
-    """Print a task."""
-    data = {"state": str(task.state), "place": task.place, "task": task.to_json()}
-    session.answer(data, lambda: _tell(task))
+def answer_task(
+    session: Session, task: Task, more: dict[str, Any] | None = None, tell_more: Callable[[], None] = lambda: None
+) -> None:
+    """Print a task, and *more* about it."""
+    data = {"state": str(task.state), "place": task.place, "task": task.to_json()} | (more or {})
+
+    def tell() -> None:
+        _tell(task)
+        tell_more()
+
+    session.answer(data, tell)
 
 
 def _tell(task: Task) -> None:

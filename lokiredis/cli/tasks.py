@@ -72,6 +72,13 @@ def _tell(tasks: list[Task], cursor: str | None, wanted: Wanted) -> None:
         click.echo(f"There are more: --cursor {cursor}, or --all.", err=True)
 
 
+def line_of(task: Task) -> str:
+    """One line for a task in a list of others, safe to print: id, type, state and what is to be known of that."""
+    note = _note(task)
+    state = str(task.state) if task.place == str(task.state) or task.state != "pending" else task.place
+    return safe(f"{task.id}  {task.type}, {state}" + (f": {note}" if note and note != state else ""))
+
+
 def title(task: Task) -> str:
     """A line that says what the task is about: its title, or what the payload says."""
     extra = task.model_extra or {}

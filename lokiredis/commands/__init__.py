@@ -4,45 +4,69 @@ from .claiming import announce, claim_many, claim_once, heartbeat, heartbeat_man
 from .command import ClaimLike, Command, new_request
 from .ending import complete, exchange, fail, rate_limited, release
 from .enqueueing import Names, as_new_task, document, enqueue, enqueue_batch, key_of
+from .explaining import explain, explain_agent
+from .graphing import GraphPart, Way, graph
+from .importing import Batch, Restored, RestoredBreaker, Stored, import_, import_breakers
 from .operating import (
     cancel,
     configure,
-    discard_dead,
-    escalate_dead,
     pause,
     reset_breaker,
-    resolve_dead,
     resume,
-    retry_dead,
     slowdown,
     trip_breaker,
 )
-from .reading import agents, breakers, counts, get, list_, settings, stats
+from .reading import agents, breakers, counts, get, list_, settings, snapshot, stats
+from .reviewing import (
+    GroupPage,
+    canary_dead,
+    dead_groups,
+    decisions,
+    discard_dead,
+    escalate_dead,
+    resolve_dead,
+    retry_dead,
+)
 
 __all__ = [
+    "Batch",
     "ClaimLike",
     "Command",
+    "GraphPart",
+    "GroupPage",
     "Names",
+    "Restored",
+    "RestoredBreaker",
+    "Stored",
+    "Way",
     "agents",
     "announce",
     "as_new_task",
     "breakers",
+    "canary_dead",
     "cancel",
     "claim_many",
     "claim_once",
     "complete",
     "configure",
     "counts",
+    "dead_groups",
+    "decisions",
     "discard_dead",
     "document",
     "enqueue",
     "enqueue_batch",
     "escalate_dead",
     "exchange",
+    "explain",
+    "explain_agent",
     "fail",
     "get",
+    "graph",
     "heartbeat",
     "heartbeat_many",
+    "import_",
+    "import_breakers",
     "key_of",
     "list_",
     "new_request",
@@ -55,6 +79,7 @@ __all__ = [
     "retry_dead",
     "settings",
     "slowdown",
+    "snapshot",
     "stats",
     "trip_breaker",
 ]

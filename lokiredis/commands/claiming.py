@@ -59,12 +59,12 @@ def _claim(
         "claim",
         keys,
         parse,
-        names,
         agent=arguments.agent(agent),
         host=host_name(),
         request=scoped_request(request, "claim", agent, *sorted(names)),
         limit=arguments.limit(limit),
         lease=arguments.lease_ms(lease),
+        wanted=" ".join(names),
         # What has an id of the caller's own is asked for again by it, and must still be his then.
         undo=(lambda found: hand_back(keys, agent, found)) if request is None else None,
     )

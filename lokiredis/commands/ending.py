@@ -122,7 +122,7 @@ def exchange(
     names = arguments.task_types(types)
     if not isinstance(finished, Iterable):
         raise InvalidTask("endings: Finished, Failed or Released", field="finished")
-    rest = [*names, *(word for ending in finished for word in _ending(ending))]
+    rest = [word for ending in finished for word in _ending(ending)]
     return build(
         "exchange",
         keys,
@@ -133,7 +133,7 @@ def exchange(
         request=scoped_request(request, "exchange", agent, *sorted(names)),
         limit=arguments.limit(limit, 0),
         lease=arguments.lease_ms(lease),
-        count=len(names),
+        wanted=" ".join(names),
         undo=(lambda found: hand_back(keys, agent, found.claims)) if request is None else None,
     )
 

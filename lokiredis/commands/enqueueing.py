@@ -64,22 +64,16 @@ def _words(task: NewTask, index: int | None, names: Names = as_given) -> list[An
     except InvalidTask as e:
         e.index, e.id = index, task.id
         raise
-    sent = names(task)
-    return [
-        task.id,
+    form = (
         task.type,
-        task.priority,
-        to_ms(task.timeout),
-        task.max_retries,
-        to_ms(task.backoff_seconds),
-        "" if task.available_at is None else max(at_ms(task.available_at), 0),
-        "" if task.delay is None else to_ms(task.delay),
-        digest(key_of(task)),
-        payload,
-        stored,
-        len(sent),
-        *sent,
-    ]
+        str(task.priority),
+        str(to_ms(task.timeout)),
+        str(task.max_retries),
+        str(to_ms(task.backoff_seconds)),
+        "" if task.available_at is None else str(max(at_ms(task.available_at), 0)),
+        "" if task.delay is None else str(to_ms(task.delay)),
+    )
+    return [task.id, " ".join(form), digest(key_of(task)), payload, stored, " ".join(names(task))]
 
 
 def enqueue_batch(
@@ -87,7 +81,15 @@ def enqueue_batch(
 ) -> Command[list[Enqueued]]:
     """One atomic batch, at most 1,000 tasks. ``check`` stores nothing: it only raises what storing would."""
     words = [word for i, task in enumerate(tasks) for word in _words(task, i, names)]
-    return build("enqueue", keys, replies.enqueued, words, request=request, mode="check" if check else "")
+    ids = [task.id for task in tasks]
+    return build(
+        "enqueue",
+        keys,
+        lambda reply: replies.enqueued(reply, ids),
+        words,
+        request=request,
+        mode="check" if check else "",
+    )
 
 
 def enqueue(keys: Keys, /, *, request: str | None = None, **fields: Any) -> Command[Enqueued]:
@@ -96,7 +98,12 @@ def enqueue(keys: Keys, /, *, request: str | None = None, **fields: Any) -> Comm
     Returns Enqueued(id, created, state): when an equal task is waiting, running or done, that one with
     ``created=False`` (design rule 12). Raises InvalidTask, TaskExists, UnknownDependency, DependencyCycle, QueueFull.
     """
-    words = _words(NewTask(**fields), None)
+    task = NewTask(**fields)
     return build(
-        "enqueue", keys, lambda reply: replies.enqueued(reply)[0], words, request=scoped_request(request), mode=""
+        "enqueue",
+        keys,
+        lambda reply: replies.enqueued(reply, [task.id])[0],
+        _words(task, None),
+        request=scoped_request(request),
+        mode="",
     )

@@ -1,14 +1,13 @@
-"""What an operator does: cancel, dead letters, pauses, slowdowns, breakers, settings."""
+"""What an operator does: cancel, pauses, slowdowns, breakers, settings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from .. import arguments, replies
 from ..config import to_stored
 from ..keys import Keys
-from ..models import Cancelled, Outcome
+from ..models import Cancelled
 from .command import Command, build, scoped_request
 
 
@@ -19,46 +18,6 @@ def cancel(keys: Keys, /, id: str, reason: str = "", *, request: str | None = No
     """
     named: dict[str, Any] = {"id": arguments.word(id, "id"), "reason": arguments.text(reason)}
     return build("cancel", keys, replies.cancelled, request=scoped_request(request, "cancel", id), **named)
-
-
-def retry_dead(
-    keys: Keys, /, id: str, *, delay: float = 0, force: bool = False, request: str | None = None
-) -> Command[Outcome]:
-    """Make a dead letter pending again, with no retries charged, after ``delay`` seconds.
-
-    Raises DuplicateTask when an equal task is waiting, running or done, unless ``force``; TaskNotFound, InvalidState.
-    """
-    return build(
-        "retry_dead",
-        keys,
-        replies.outcome,
-        id=arguments.word(id, "id"),
-        request=scoped_request(request, "retry_dead", id),
-        delay=arguments.ms(delay, "delay"),
-        force="force" if arguments.flag(force, "force") else "",
-    )
-
-
-def resolve_dead(keys: Keys, /, id: str, result: Mapping[str, Any], *, request: str | None = None) -> Command[Outcome]:
-    """Complete a dead letter that a person has done; ``result`` needs a decisionReport as for complete.
-
-    Raises DecisionReportMissing, TaskNotFound, InvalidState, InvalidTask.
-    """
-    report, body = arguments.result(None, None, result)
-    named: dict[str, Any] = {"id": arguments.word(id, "id"), "report": report, "body": body}
-    return build("resolve_dead", keys, replies.outcome, request=scoped_request(request, "resolve_dead", id), **named)
-
-
-def discard_dead(keys: Keys, /, id: str, reason: str = "", *, request: str | None = None) -> Command[Cancelled]:
-    """Remove a dead letter for good; what waits for it is cancelled, and counted. Raises TaskNotFound, InvalidState."""
-    named: dict[str, Any] = {"id": arguments.word(id, "id"), "reason": arguments.text(reason)}
-    return build("discard_dead", keys, replies.cancelled, request=scoped_request(request, "discard_dead", id), **named)
-
-
-def escalate_dead(keys: Keys, /, id: str, note: str, *, request: str | None = None) -> Command[None]:
-    """Note on a dead letter that it needs a human decision. Raises TaskNotFound, InvalidState."""
-    named: dict[str, Any] = {"id": arguments.word(id, "id"), "note": arguments.text(note)}
-    return build("escalate_dead", keys, _nothing, request=scoped_request(request, "escalate_dead", id), **named)
 
 
 def pause(keys: Keys, /, type: str | None = None, *, request: str | None = None) -> Command[bool]:
@@ -104,13 +63,18 @@ def trip_breaker(keys: Keys, /, type: str, *, request: str | None = None) -> Com
     return build("trip_breaker", keys, _nothing, request=scoped_request(request, "trip_breaker", chosen), type=chosen)
 
 
-def configure(keys: Keys, /, *, request: str | None = None, **settings: Any) -> Command[int]:
+def configure(
+    keys: Keys, /, *, if_version: int | None = None, request: str | None = None, **settings: Any
+) -> Command[int]:
     """Change settings (the fields of :class:`lokiredis.config.Settings`); None takes a default again.
 
-    Returns the new version of the settings. Raises InvalidTask, naming the setting.
+    Returns the new version of the settings. Raises InvalidTask, naming the setting; InvalidState when ``if_version``
+    isn't the version that is in force: somebody else has changed them.
     """
     words = [word for pair in to_stored(settings) for word in pair]
-    return build("configure", keys, int, words, request=scoped_request(request, "configure"))
+    expected = "" if if_version is None else arguments.count(if_version, "if_version")
+    asked = scoped_request(request, "configure")
+    return build("configure", keys, int, words, request=asked, expected=expected)
 
 
 def _nothing(reply: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from .. import arguments, replies
@@ -65,6 +66,16 @@ def breakers(keys: Keys, /) -> Command[dict[str, Breaker]]:
 def agents(keys: Keys, /) -> Command[list[Agent]]:
     """Who works for this queue, by name: workers that announce themselves, whoever holds a claim (1,000 of each)."""
     return build("agents", keys, replies.agents)
+
+
+def snapshot(
+    keys: Keys, /, *, after: str = "0", last: str = "", since: str = "", limit: int, ids: Sequence[str] = ()
+) -> Command[replies.Part]:
+    """The next part of a snapshot (lua/snapshot.lua): up to *limit* new tasks, about as many changed ones, and *ids*.
+
+    *after*, *last* and *since* are those of the part before. Raises InvalidTask.
+    """
+    return build("snapshot", keys, replies.part, ids, after=after, last=last, since=since, limit=arguments.limit(limit))
 
 
 def settings(keys: Keys, /) -> Command[Settings]:

@@ -10,9 +10,10 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import steps
+from ..commands import Command
 from ..errors import LokiRedisError, StaleClaim
 from ..models import Claim, Heartbeat, NoClaim
 from ..ratelimit import is_rate_limit
@@ -26,6 +27,8 @@ from .twins import heartbeat_queue
 
 if TYPE_CHECKING:
     from ..queue import AsyncQueue, Queue
+
+T = TypeVar("T")
 
 log = logging.getLogger("lokiredis.worker")
 
@@ -51,6 +54,10 @@ class _Finishing(Seen):
 
 class WorkedClaim(_Finishing, Context):
     """A claim in an ``async with queue.work(…)`` block."""
+
+    async def _send(self, command: Command[T]) -> T:
+        """Nobody is there who would end the block when its lease has run out: so an outage is told."""
+        return await self._queue.run(command)
 
 
 class BlockingClaim(_Finishing):

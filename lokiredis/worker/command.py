@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import LokiRedisError
+from ..errors import LokiRedisError, QueueUnavailable
 from .context import Context
 from .files import TaskFiles
 from .job import Stop
@@ -168,10 +168,13 @@ class _Run:
             value = self.files.new_checkpoint()
             if value is not None:
                 await self.context.checkpoint(value)
+                self.files.stored()
         except json.JSONDecodeError as e:
             log.warning("%s: the checkpoint file is no JSON: %s", self.context.task.id, e)
         except LokiRedisError as e:
             log.warning("%s: the checkpoint was not stored: %s", self.context.task.id, e)
+            if not isinstance(e, QueueUnavailable):
+                self.files.stored()  # refused for good: said once
 
 
 async def _exited(process: asyncio.subprocess.Process) -> int:

@@ -7,7 +7,9 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import StaleClaim
+from .. import commands
+from ..commands import Command
+from ..errors import QueueUnavailable, StaleClaim
 from ..models import Claim, Heartbeat, Task
 from .job import Job, Stop
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from ..queue import AsyncQueue
 
 T = TypeVar("T")
+
+#: Between a call that was repeated in vain and the next one, in seconds.
+_PAUSE = 1.0
 
 
 class Seen:
@@ -66,10 +71,11 @@ class Context(Seen):
     async def heartbeat(self, *, checkpoint: Any = None, progress: Any = None) -> Heartbeat:
         """Renew the claim now, which the worker does by itself in time, and store what is given (JSON).
 
-        Raises StaleClaim when the claim has ended: then stop.
+        While Redis is away it waits. Raises StaleClaim when the claim has ended: then stop.
         """
+        command = commands.heartbeat(self._queue.keys, self.claim, checkpoint=checkpoint, progress=progress)
         try:
-            found = await self._queue.heartbeat(self.claim, checkpoint=checkpoint, progress=progress)
+            found = await self._send(command)
         except StaleClaim:
             self._job.stopped = self._job.stopped or Stop.LOST
             raise
@@ -78,6 +84,16 @@ class Context(Seen):
         if checkpoint is not None:
             self.saved = checkpoint
         return found
+
+    async def _send(self, command: Command[T]) -> T:
+        """Over every outage: it is no reason to end work whose lease may hold. When it may not, the worker ends it."""
+        while True:
+            try:
+                return await self._queue.run(command)
+            except QueueUnavailable:
+                if self._job.stopped is not None:
+                    raise
+                await asyncio.sleep(_PAUSE)
 
     async def checkpoint(self, value: Any) -> None:
         """Store where the work stands, for whoever goes on with it: JSON, 1 MiB at most."""

@@ -20,6 +20,7 @@ class TaskFiles:
         self._result = folder / "result.json"
         self._checkpoint = folder / "checkpoint.json"
         self._seen: bytes | None = None
+        self._read: bytes | None = None
         task = context.task.to_json()
         self.text = json.dumps(task, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
         path = folder / "task.json"
@@ -54,15 +55,19 @@ class TaskFiles:
         return _object(last, "the last line of the output") if last.startswith(b"{") else {}
 
     def new_checkpoint(self) -> Any:
-        """What the checkpoint file holds, None when that is nothing or was seen before. Raises JSONDecodeError."""
+        """What the checkpoint file holds, None when that is nothing or stored already. Raises JSONDecodeError."""
         if not self._checkpoint.exists():
             return None
         data = self._checkpoint.read_bytes()
         if not data.strip() or data == self._seen:
             return None
         value = json.loads(data)
-        self._seen = data
+        self._read = data
         return value
+
+    def stored(self) -> None:
+        """What was read last is in the queue: before that it is not seen, or an outage would lose it."""
+        self._seen = self._read
 
 
 def _object(data: bytes, where: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ class Stop(enum.Enum):
 
     CANCELLED = "the task was cancelled"
     LOST = "the claim was lost"
-    OVERDUE = "the lease may have run out while Redis was away"
+    OVERDUE = "the lease may have run out: Redis was away, or this worker stood still"
     TIMEOUT = "the attempt took longer than the task's timeout"
     SHUTDOWN = "the worker is shutting down"
 
@@ -29,6 +29,8 @@ class Job:
 
     claim: Claim
     asked: float
+    #: Whether the answer that gave it came after an outage: what became of the claim meanwhile nobody knows.
+    late: bool = False
     held_until: float = field(init=False)
     limit: float = field(init=False)
     work: asyncio.Task[None] | None = field(init=False, default=None)

@@ -26,6 +26,7 @@ class Leases:
     """``told`` is called in this thread for a claim that has ended without us.
 
     ``announce``, called here too, tells the queue of the worker, given the seconds until it will do so again.
+    ``outage`` is told of each heartbeat whether Redis was away for it: somebody else says it then, once for all.
     """
 
     def __init__(
@@ -34,8 +35,10 @@ class Leases:
         lease: float,
         told: Callable[[Job, Stop], None],
         announce: Callable[[Queue, float], None] | None = None,
+        outage: Callable[[QueueUnavailable | None], None] | None = None,
     ) -> None:
         self.queue = queue
+        self._outage = outage or self._say
         self._announce = announce
         self.lease = lease
         self._told = told
@@ -97,14 +100,13 @@ class Leases:
         asked = time.monotonic()
         try:
             answers = self.queue.heartbeat_many([job.claim for job in jobs])
-        except LokiRedisError as e:
-            if not self._away:
-                log.warning("the claims can't be renewed: %s", e)
-            self._away = isinstance(e, QueueUnavailable)
+        except QueueUnavailable as e:
+            self._outage(e)
             return
-        if self._away:
-            log.info("the claims are renewed again")
-        self._away = False
+        except LokiRedisError as e:
+            log.warning("the claims can't be renewed: %s", e)
+            return
+        self._outage(None)
         for job, answer in zip(jobs, answers, strict=True):
             if isinstance(answer, Heartbeat):
                 if answer.cancelled:
@@ -115,3 +117,10 @@ class Leases:
                 self._told(job, Stop.LOST)
             else:
                 log.warning("%s: %s", job.claim.id, answer)
+
+    def _say(self, away: QueueUnavailable | None) -> None:
+        if away and not self._away:
+            log.warning("the claims can't be renewed: %s", away)
+        elif self._away and not away:
+            log.info("the claims are renewed again")
+        self._away = away is not None

@@ -6,12 +6,14 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from .. import arguments
 from ..commands.command import host_name
-from ..errors import InvalidTask
-from ..queue import AsyncQueue, Queue
+from ..errors import InvalidTask, QueueUnavailable
+from ..queue import AsyncQueue
+from .announcing import Announcer, News
 from .background import end
 from .deadlines import Deadlines
 from .job import Job, Stop
@@ -58,7 +60,7 @@ class Worker:
             raise InvalidTask("not negative", field="grace")
         self._handlers: dict[str, Handler] = {}
         self._outage = Outage()
-        self._runs = Runs(queue, self._handlers, self._outage, concurrency=concurrency)
+        self._runs = Runs(queue, self._handlers, concurrency=concurrency)
         self._pump = Pump(
             queue, self._runs, self._outage, agent=self.agent, types=self._handlers, lease=lease, grace=self.grace
         )
@@ -131,7 +133,11 @@ class Worker:
         def stop(job: Job, why: Stop) -> None:
             loop.call_soon_threadsafe(self._runs.stop, job, why)
 
-        leases = Leases(heartbeat_queue(self.queue), self.lease, stop, self._announce)
+        def outage(error: QueueUnavailable | None) -> None:
+            loop.call_soon_threadsafe(self._outage.ends if error is None else partial(self._outage.begins, error))
+
+        announcer = Announcer(self.agent, lambda: self.types, self._news)
+        leases = Leases(heartbeat_queue(self.queue), self.lease, stop, announcer.tell, outage)
         self._runs.start(leases)
         leases.start()
         listener = Listener(self.queue, self._runs.cancelled)
@@ -144,6 +150,5 @@ class Worker:
             await self._runs.end(LAST_WORDS)
             await asyncio.to_thread(leases.stop)
 
-    def _announce(self, queue: Queue, every: float) -> None:
-        tasks = [job.claim.id for job in self.running]
-        queue.announce(self.agent, self.types, tasks=tasks, completed=self.completed, failed=self.failed, every=every)
+    def _news(self) -> News:
+        return News(tuple(job.claim.id for job in self.running), self.completed, self.failed)

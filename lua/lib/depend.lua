@@ -60,7 +60,7 @@ local function depend(fresh, by_id, lenient)
   local buried, place, edges = read_named(fresh, by_id), {}, {}
   for i, entry in ipairs(fresh) do place[entry.id] = i end
   for i, entry in ipairs(fresh) do
-    local seen = {}
+    local given = {}
     entry.depends, entry.waits, edges[i] = {}, {}, {}
     for _, name in ipairs(entry.names) do
       local id, waits, refused = name, state_of[name] ~= COMPLETED, nil
@@ -68,8 +68,8 @@ local function depend(fresh, by_id, lenient)
         id, waits, refused = resolve(entry, name, by_id, buried, lenient)
         if refused then return refused end
       end
-      if not seen[id] then
-        seen[id] = true
+      if not given[id] then
+        given[id] = true
         entry.depends[#entry.depends + 1] = id
         if waits then
           entry.waits[#entry.waits + 1] = id

@@ -1,6 +1,13 @@
 -- event(kind, id, type, agent, token, text): a line for the event stream; '-' stands for "none". conclude writes the
 -- lines of a whole call as one entry.
-local lines, messages = {}, nil
+local lines, line_count = {}, 0
+local messages
+
+-- tell(line): a line that is known to be whole.
+local function tell(line)
+  line_count = line_count + 1
+  lines[line_count] = line
+end
 
 local function event(kind, id, type, agent, token, text)
   if not id or id == '' then id = '-' end
@@ -15,5 +22,5 @@ local function event(kind, id, type, agent, token, text)
     if not string.find(text, '^%C*$') then text = string.gsub(text, '%c', ' ') end
     line = line .. ' ' .. text
   end
-  lines[#lines + 1] = line
+  tell(line)
 end

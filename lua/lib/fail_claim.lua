@@ -15,5 +15,5 @@ local function fail_claim(id, token, text, retry, spread)
     charging = charge
   end
   charging(id, task, 'failed', 'fail', text, retry == 'retry', tonumber(spread) or 0)
-  return {public(task), task[RETRIES], task[AVAILABLE]}
+  return public(task) .. ' ' .. task[RETRIES] .. ' ' .. task[AVAILABLE]
 end

@@ -35,7 +35,6 @@ local function finish(id, token, report, body)
   local agent = task[AGENT]
   task[ENDED], task[HANDBACKS] = stamp, '0'
   transition(id, task, 'completed', stamp)
-  add(tally, 'total:completed', 1)
   breaker_success(task[TYPE], id, token)
   if has(task, 'A') then close_attempt(id, task, 'completed', 'complete', '')
   else task[LEASE], task[LIMIT] = '', '' end
@@ -43,6 +42,6 @@ local function finish(id, token, report, body)
     local job = 'release ' .. id
     -- @include lib/to_do.lua
   end
-  event('completed', id, task[TYPE], agent, token)
-  return {'completed', task[RETRIES], ''}, nil, agent
+  tell('completed ' .. id .. ' ' .. task[TYPE] .. ' ' .. agent .. ' ' .. token)
+  return 'completed ' .. task[RETRIES] .. ' ', nil, agent
 end

@@ -12,26 +12,28 @@ end
 if #chosen_ids == 1 then direct = true end
 local floor = (tonumber(state.floor) or 0) + 1
 load(chosen_ids)
-for _, id in ipairs(chosen_ids) do
+for i = 1, #chosen_ids do
   local REPLY_BYTES = 8388608
+  local id = chosen_ids[i]
   local task = known[id]
   bytes = bytes + task[BYTES]
-  if bytes > REPLY_BYTES and #granted > 0 then break end
+  if bytes > REPLY_BYTES and i > 1 then break end
   local type, length = task[TYPE], tonumber(task[TIMEOUT])
-  local limit_at = now + length
-  local lease_text = task[TIMEOUT]
-  if lease and lease < length then length, lease_text = lease, text_of(lease) end
+  local limit_at = text_of(now + length)
+  local lease_text, ends = task[TIMEOUT], limit_at
+  if lease and lease < length then lease_text, ends = text_of(lease), text_of(now + lease) end
   -- A token grows with every claim, also over a lost write or a reused id, since the clock has gone on by then.
-  task[TOKEN] = text_of(math.max((tonumber(task[TOKEN]) or 0) + 1, floor, now))
-  task[AGENT], task[HOST], task[CLAIMED], task[LEASE], task[LIMIT] = agent, host, stamp, lease_text, text_of(limit_at)
-  local ends = text_of(now + length)
+  local before, token = task[TOKEN], nil
+  if before == '' and floor <= now then token = stamp else token = text_of(math.max((tonumber(before) or 0) + 1, floor, now)) end
+  task[TOKEN], task[AGENT], task[HOST], task[CLAIMED], task[LEASE], task[LIMIT] = token, agent, host, stamp, lease_text, limit_at
   transition(id, task, 'leased', ends)
   if gates[type] == 'probe' then
     -- @include lib/breaker_change.lua
     local words = breaker(type)
-    words[HALF_OPENED], words[PROBE], words[PROBE_TOKEN] = now, id, task[TOKEN]
+    words[HALF_OPENED], words[PROBE], words[PROBE_TOKEN] = now, id, token
     change_breaker(type, words, 'half-open')
   end
-  event('claimed', id, type, agent, task[TOKEN])
-  granted[#granted + 1], deadlines[id] = id, ends
+  tell('claimed ' .. id .. ' ' .. type .. ' ' .. agent .. ' ' .. token)
+  granted[i], deadlines[id] = id, ends
 end
+write_tasks()

@@ -1,16 +1,8 @@
 -- Pages of tasks for people and for the files; nothing here is on the way of a claim.
 -- An entry of a page is {id, cursor just after it}.
+-- @include lib/less.lua
 local SCANNED, SORTED, REPLY_BYTES = 1000, 5000, 8388608
 local PHASES = {'ready', 'delayed', 'blocked'}
-
--- less(a, b): by bytes, as sorted sets have it; Lua's own < follows the locale of the server.
-local function less(a, b)
-  for i = 1, math.min(#a, #b) do
-    local one, other = string.byte(a, i), string.byte(b, i)
-    if one ~= other then return one < other end
-  end
-  return #a < #b
-end
 
 local function by_place(a, b)
   if a[1] ~= b[1] then return a[1] < b[1] end

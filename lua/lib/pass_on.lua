@@ -10,7 +10,7 @@ if awaited then
     -- Work that is left over is not for this type alone to wait for: whoever wakes carries it on.
     marked[type] = soon or left or not all_done or nil
   end
-  for i, type in ipairs(names) do
-    if gates[type] == 'open' and (#granted < #chosen_ids or more[i] or found[i][places[i]]) then marked[type] = true end
+  for _, list in ipairs(lists) do
+    if not gates[list.type] and (#granted < #chosen_ids or list.more or list.found[list.at]) then marked[list.type] = true end
   end
 end

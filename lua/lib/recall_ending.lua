@@ -7,7 +7,7 @@ local function recall_ending(id, token, operation, refused)
     local words = {string.match(line, '^(%S+) %S+ %S+ %S+ %S+ %S+ (%S+) (%S+) (%S+) (%S+)')}
     if words[1] == token and words[2] == operation then
       -- What is completed is due no more.
-      return {words[3], words[4], words[3] ~= 'completed' and words[5] ~= '-' and words[5] or ''}
+      return words[3] .. ' ' .. words[4] .. ' ' .. (words[3] ~= 'completed' and words[5] ~= '-' and words[5] or '')
     end
   end
   return nil, refused

@@ -19,7 +19,8 @@ local function records(ids, deadlines)
   local found = {}
   for i, id in ipairs(ids) do
     if known[id] then
-      local row = {id, table.concat(known[id], ' '), texts[i], deadlines[id] or false, false, false}
+      local text = not changed[id] and written[id] or text_of_task(known[id])
+      local row = {id, text, texts[i], deadlines[id] or false, false, false}
       if columns then
         for place, entry_of in ipairs(columns) do row[6 + place] = entry_of[id] or false end
         if not row[13] and known[id][STATE] == 'completed' then

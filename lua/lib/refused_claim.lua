@@ -42,7 +42,7 @@ end
 
 local function refused_claim()
   if not all_done then left = true end
-  if rung then
+  if due_rung or leases_rung then
     -- @include lib/set_alarms.lua
     set_alarms()
     scores = nil

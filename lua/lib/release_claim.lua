@@ -21,5 +21,5 @@ local function release_claim(id, token, delay, text)
     return nil, refusal('InvalidTask', 'a delay is between 0 and 10 years', {id = id, field = 'delay'})
   end
   handing_back(id, task, 'release', delay, text)
-  return {public(task), task[RETRIES], task[AVAILABLE]}
+  return public(task) .. ' ' .. task[RETRIES] .. ' ' .. task[AVAILABLE]
 end

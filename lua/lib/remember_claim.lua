@@ -4,7 +4,7 @@ local function remember_claim(request, rows)
   local lines_of = {}
   for i, row in ipairs(rows) do
     local task = known[row[1]]
-    lines_of[i] = table.concat({row[1], task[TOKEN], row[4], task[LEASE]}, ' ')
+    lines_of[i] = row[1] .. ' ' .. task[TOKEN] .. ' ' .. row[4] .. ' ' .. task[LEASE]
   end
   remember(request, table.concat(lines_of, '\n'))
 end

@@ -2,15 +2,18 @@
 -- only when it ends before that agent asks again anyway.
 local function set_alarms()
   local ASKED_AGAIN = 30000
-  local leases = {}
-  for name, at in pairs(rung) do
-    if string.sub(name, 1, 1) == 'l' and not (awaited and at - now < ASKED_AGAIN) then
-      leases[#leases + 1] = at
-      leases[#leases + 1] = name
-    elseif redis.call('ZADD', alarms, 'LT', 'CH', at, name) == 1 then
-      marked[string.sub(name, 3)] = true
+  for type, at in pairs(due_rung or {}) do
+    if redis.call('ZADD', alarms, 'LT', 'CH', at, 'd:' .. type) == 1 then marked[type] = true end
+  end
+  local later = {}
+  for type, at in pairs(leases_rung or {}) do
+    if not (awaited and at - now < ASKED_AGAIN) then
+      later[#later + 1] = at
+      later[#later + 1] = 'l:' .. type
+    elseif redis.call('ZADD', alarms, 'LT', 'CH', at, 'l:' .. type) == 1 then
+      marked[type] = true
     end
   end
-  if #leases > 0 then redis.call('ZADD', alarms, 'LT', unpack(leases)) end
-  rung = nil
+  if later[1] then redis.call('ZADD', alarms, 'LT', unpack(later)) end
+  due_rung, leases_rung = nil, nil
 end

@@ -22,17 +22,28 @@ local known = {}
 -- faster than %.0f.
 local stamp = string.format('%d', now)
 
+-- text_of_task(task): as it is stored. To name the words takes a third of what table.concat does.
+local function text_of_task(task)
+  if task[NONCE] then return table.concat(task, ' ') end
+  return task[STATE] .. ' ' .. task[TYPE] .. ' ' .. task[TIMEOUT] .. ' ' .. task[TOKEN] .. ' ' .. task[AGENT] .. ' ' .. task[HOST] .. ' '
+    .. task[CLAIMED] .. ' ' .. task[LEASE] .. ' ' .. task[LIMIT] .. ' ' .. task[ENDED] .. ' ' .. task[HANDBACKS] .. ' '
+    .. task[FLAGS] .. ' ' .. task[BYTES] .. ' ' .. task[RETRIES] .. ' ' .. task[REST]
+end
+
 -- load(ids): read the tasks that this script has not read yet, in one call.
 local function load(ids)
-  local missing = {}
-  for _, id in ipairs(ids) do
+  local missing, count = {}, 0
+  for i = 1, #ids do
+    local id = ids[i]
     if known[id] == nil then
       known[id] = false
-      missing[#missing + 1] = id
+      count = count + 1
+      missing[count] = id
     end
   end
-  if #missing == 0 then return end
-  for i, text in ipairs(redis.call('HMGET', tasks, unpack(missing))) do
-    if text then known[missing[i]] = {string.match(text, TASK)} end
+  if count == 0 then return end
+  local texts = redis.call('HMGET', tasks, unpack(missing))
+  for i = 1, count do
+    if texts[i] then known[missing[i]] = {string.match(texts[i], TASK)} end
   end
 end

@@ -5,7 +5,7 @@ local SOON = 30000
 local left, scores = false, nil
 do
   local GRACE = 60000
-  if rung then
+  if due_rung or leases_rung then
     -- @include lib/set_alarms.lua
     set_alarms()
   end

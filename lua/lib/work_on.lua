@@ -3,6 +3,8 @@
 -- @include lib/side_write.lua
 -- @include lib/rank.lua
 -- @include lib/side.lua
+-- @include lib/revive.lua
+-- @include lib/decide.lua
 local WORK_AT_ONCE = 100
 
 -- unblock(id, task): nothing is left to wait for.
@@ -23,6 +25,7 @@ local function release_from(id, task, parent)
   local first, last = string.find(names, ' ' .. parent .. ' ', 1, true)
   names = string.sub(names, 1, first) .. string.sub(names, last + 1)
   if names == ' ' then unblock(id, task) else keep(id, task, 'W', names) end
+  event('dependency-met', id, task[TYPE], '', '', parent)
 end
 
 -- waits_for(id, sequence, parent): is it still the task that was entered there, and still waiting?
@@ -31,6 +34,28 @@ local function waits_for(id, sequence, parent)
   if task then whole(task) end
   return task and task[SEQUENCE] == sequence and read_side('W')[id]
     and string.find(read_side('W')[id], ' ' .. parent .. ' ', 1, true) ~= nil
+end
+
+-- release_rest(id, canary, link): a dead letter that waited for its canary to complete is retried, unless an equal one lives.
+local function release_rest(id, canary, link)
+  local by, why = string.match(link, '^[^\n]*\n([^\n]*)\n(.*)$')
+  hdel(canaries, id)
+  if equal_of(id, known[id]) then return end
+  decide('retry', id, known[id], by, why, 'its canary ' .. canary .. ' was completed')
+  revive(id, known[id], now)
+end
+
+-- links_of(ids, parent): of the dead letters among them, those that wait for this canary.
+local function links_of(ids, parent)
+  local dead_ids, links = {}, {}
+  for _, id in ipairs(ids) do
+    if known[id] and known[id][STATE] == 'dead' then dead_ids[#dead_ids + 1] = id end
+  end
+  if #dead_ids == 0 then return links end
+  for i, link in ipairs(redis.call('HMGET', canaries, unpack(dead_ids))) do
+    if link and string.match(link, '^[^\n]*') == parent then links[dead_ids[i]] = link end
+  end
+  return links
 end
 
 -- work_on(job): one slice; what it cost, and whether the job is done.
@@ -45,6 +70,7 @@ local function work_on(job)
   end
   load(ids)
   fetch('W', ids)
+  local links = links_of(ids, parent)
   for i, id in ipairs(ids) do
     if waits_for(id, sequences[i], parent) then
       cost = cost + 1 + math.floor(#read_side('W')[id] / 1024)
@@ -56,6 +82,10 @@ local function work_on(job)
         cancel_task(id, known[id], 'Parent ' .. parent .. ' cancelled')
         carried[#carried + 1] = id
       end
+    end
+    if links[id] then
+      cost = cost + 1
+      if kind == 'release' then release_rest(id, parent, links[id]) else hdel(canaries, id) end
     end
     zrem(key, id)
   end

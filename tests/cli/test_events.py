@@ -367,7 +367,7 @@ def lives(pid: int) -> bool:
     """Whether there is such a process, and it is no corpse."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 

@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lokiredis import Failed, Finished, Released
+from lokiredis import Failed, Finished, Released, State, commands
+from lokiredis.commands import Restored, RestoredBreaker
+from lokiredis.files.entry import Place, read
 
+from ..clock import START
 from .session import Call, Step
 
 REPORT = {"why": "it was asked for", "what": "done"}
@@ -43,6 +46,19 @@ def fails(reason: str = "went wrong") -> Call:
     """Fail the claim that was kept as ``claim``."""
     return lambda q, seen: q.fail(seen["claim"], reason)
 
+
+def restored(id: str, state: State = State.PENDING, **fields: Any) -> Restored:
+    """A task as import sends it."""
+    return read({"id": id, "type": "build", "payload": {"id": id}} | fields, Place(state)).task
+
+
+_RESTORED = [
+    restored("x", sequence=7, dependencies=["y"]),
+    restored("y", State.IN_PROGRESS, token=5, claimedBy="agent-9", leaseExpiresAt=(START + 60_000) / 1000),
+    restored("z", State.COMPLETED, result={"output": 1}),
+    restored("a"),
+]
+_BREAKERS = [RestoredBreaker("build", "open", 5, 1, 1, wait="cool"), RestoredBreaker("test", "half-open", 5, probe="y")]
 
 _BATCH = [
     {"id": "b-2", "type": "test", "payload": {}, "dependencies": ["b-1"]},
@@ -187,6 +203,18 @@ OPERATIONS: Mapping[str, Operation] = {
         bury("a"),
         [Step(lambda q, _: q.escalate_dead("a", "decided: the first"), after=5)],
     ),
+    "canary_dead": Operation(
+        "canary_dead",
+        lambda q, _: q.canary_dead("a", ["b", "c", "nobody"], reason="the registry is up again"),
+        [*bury("a"), *bury("b"), *bury("c")],
+        [Step(lambda q, _: q.discard_dead("b", "no use")), take("other", "agent-2")],
+    ),
+    "a canary is completed": Operation(
+        "complete",
+        lambda q, seen: q.complete(seen["claim"], decision_report=REPORT),
+        [*bury("a"), *bury("b"), Step(lambda q, _: q.canary_dead("a", ["b"])), take()],
+        [take("other", "agent-2")],
+    ),
     "pause": Operation("pause", lambda q, _: q.pause(), [], [Step(lambda q, _: q.resume())]),
     "pause a type": Operation(
         "pause", lambda q, _: q.pause("build"), [add("a")], [Step(lambda q, _: q.resume("build"))]
@@ -225,6 +253,18 @@ OPERATIONS: Mapping[str, Operation] = {
     "trip_breaker": Operation(
         "trip_breaker",
         lambda q, _: q.trip_breaker("build"),
+        [add("a")],
+        [Step(lambda q, _: q.reset_breaker("build"), after=1)],
+    ),
+    "import": Operation(
+        "import",
+        lambda q, _: q.run(commands.import_(q.keys, _RESTORED, request=commands.new_request(), before=0)),
+        [add("a")],
+        [Step(lambda q, _: q.cancel("x", "not needed"))],
+    ),
+    "import_breakers": Operation(
+        "import_breakers",
+        lambda q, _: q.run(commands.import_breakers(q.keys, _BREAKERS, request=commands.new_request())),
         [add("a")],
         [Step(lambda q, _: q.reset_breaker("build"), after=1)],
     ),
@@ -316,6 +356,8 @@ SESSION: list[Step] = [
     Step(lambda q, _: q.configure(breaker_defaults=None)),
     Step(lambda q, _: q.claim_many("agent-7", ["build", "test"], 100, lease=60), "rest", after=50),
     Step(lambda q, seen: q.exchange("agent-7", "build", finished=[Finished(c, result=RESULT) for c in seen["rest"]])),
+    Step(lambda q, _: q.run(commands.import_(q.keys, _RESTORED, request=commands.new_request(), before=0))),
+    Step(lambda q, _: q.run(commands.import_breakers(q.keys, _BREAKERS, request=commands.new_request()))),
     Step(lambda q, _: q.announce("agent-7", ["build"])),
     Step(lambda q, _: q.agents()),
     Step(lambda q, _: q.settings()),

@@ -21,7 +21,14 @@ from ..clock import ClockedQueue
 from .moves import AGENT, add, bury, done, every, marks, moment, places, raw, refused, somebody_waits, stored, take
 
 DAY = 86400
-GOOD = ["x", "a", 5, 1000, 3, 0, "", "", "", 2, '{"payload":{}}', 0]
+#: id, type, priority, timeout, maxRetries, backoff, availableAt, delay, digest, bytes of the payload, document
+GOOD = ["x", "a", 5, 1000, 3, 0, "", "", "", 2, '{"payload":{}}']
+
+
+def _words(fields: list[Any], dependencies: str = "") -> list[Any]:
+    """As the script takes a task: what it shares with others is one word."""
+    id, *form, digest, size, document = fields
+    return [id, " ".join(map(str, form)), digest, size, document, dependencies]
 
 
 def test_a_task_comes_back_whole(clocked: ClockedQueue) -> None:
@@ -171,10 +178,15 @@ def test_refused_dependencies(clocked: ClockedQueue) -> None:
     _refusal(clocked, [good, {"id": "x", "type": "a", "dependencies": ["x"]}], DependencyCycle, 1)
     _refusal(clocked, [{"id": "x", "type": "a", "dependencies": ["a b"]}], InvalidTask, 0)
     with pytest.raises(UnknownDependency):
-        raw(clocked, "enqueue", "r", "", *GOOD[:-1], 1, "a b")
+        raw(clocked, "enqueue", "r", "", *_words(GOOD, "a b"))
     with pytest.raises(InvalidTask) as caught:
-        raw(clocked, "enqueue", "two words", "", *GOOD)
+        raw(clocked, "enqueue", "two words", "", *_words(GOOD))
     assert caught.value.field == "request"
+    for torn in (_words(GOOD)[:-1], [*_words(GOOD), "more"]):
+        with pytest.raises(InvalidTask, match="six words"):
+            raw(clocked, "enqueue", "r", "", *torn)
+    with pytest.raises(InvalidTask, match="seven words"):
+        raw(clocked, "enqueue", "r", "", "x", "a 5 3600000", *_words(GOOD)[2:])
     circle = [{"id": f"c{i}", "type": "a", "dependencies": [f"c{(i + 1) % 3}"]} for i in range(3)]
     _refusal(clocked, [good, *circle], DependencyCycle, 1)
 
@@ -235,7 +247,7 @@ BAD = [
     (8, "a b", "idempotencyKey"),
     (8, "k" * 65, "idempotencyKey"),
     (9, 1024 * 1024 + 1, "payload"),
-    (9, "", "payload"),
+    (9, "nan", "payload"),
     (10, "x" * (2 * 1024 * 1024 + 1), "document"),
 ]
 
@@ -245,24 +257,26 @@ def test_the_script_checks_the_limits_itself(clocked: ClockedQueue) -> None:
     for place, word, field in BAD:
         words = list(GOOD)
         words[place] = word
+        if field == "payload":
+            words[10] = "x" * (1024 * 1024 + 2)  # the payload is a part of it
         with pytest.raises(InvalidTask) as caught:
-            raw(clocked, "enqueue", "r", "", *GOOD, *words)
+            raw(clocked, "enqueue", "r", "", *_words(GOOD), *_words(words))
         assert (caught.value.index, caught.value.field) == (1, field), (place, word)
     assert stored(clocked) == {}
 
 
 def test_the_limits_of_one_call(clocked: ClockedQueue) -> None:
     """1,000 tasks, 10,000 dependencies, 1,000 of one task and 8 MiB are the most that one call takes."""
-    many = [word for i in range(1001) for word in [f"x{i}", *GOOD[1:]]]
+    many = [word for i in range(1001) for word in _words([f"x{i}", *GOOD[1:]])]
     with pytest.raises(InvalidTask, match="1,000 tasks"):
         raw(clocked, "enqueue", "r", "", *many)
     names = ["d"] * 1000
-    wide = [word for i in range(11) for word in [f"x{i}", *GOOD[1:-1], 1000, *names]]
+    wide = [word for i in range(11) for word in _words([f"x{i}", *GOOD[1:]], " ".join(names))]
     with pytest.raises(InvalidTask, match="10,000 dependencies"):
         raw(clocked, "enqueue", "r", "", *wide)
     with pytest.raises(InvalidTask, match="at most 1,000"):
-        raw(clocked, "enqueue", "r", "", *GOOD[:-1], 1001, *names, "e")
-    big = [word for i in range(5) for word in [f"x{i}", *GOOD[1:-2], "x" * 2_000_000, 0]]
+        raw(clocked, "enqueue", "r", "", *_words(GOOD, " ".join([*names, "e"])))
+    big = [word for i in range(5) for word in _words([f"x{i}", *GOOD[1:10], "x" * 2_000_000])]
     with pytest.raises(InvalidTask, match="8 MiB"):
         raw(clocked, "enqueue", "r", "", *big)
     assert stored(clocked) == {}

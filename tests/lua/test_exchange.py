@@ -177,11 +177,11 @@ def test_refused_as_a_whole(clocked: ClockedQueue) -> None:
     before = stored(clocked)
     ending = ["complete", "x", claim.token, "\nwhy\n", '{"decisionReport":{"why":1}}', ""]
     for words in (
-        ["not an agent", "h", "", 0, "", 0, *ending],
-        [AGENT, "h", "", 1, "", 0, *ending],
-        [AGENT, "h", "", 1001, "", 1, "a", *ending],
-        [AGENT, "h", "", 0, "", 0, *ending, "finish", "x", 1, "", "", ""],
-        [AGENT, "h", "", 0, "", 0, *ending * 1001],
+        ["not an agent", "h", "", 0, "", "", *ending],
+        [AGENT, "h", "", 1, "", "", *ending],
+        [AGENT, "h", "", 1001, "", "a", *ending],
+        [AGENT, "h", "", 0, "", "", *ending, "finish", "x", 1, "", "", ""],
+        [AGENT, "h", "", 0, "", "", *ending * 1001],
     ):
         with pytest.raises(InvalidTask):
             raw(clocked, "exchange", *words)

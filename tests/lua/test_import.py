@@ -14,7 +14,8 @@ from .moves import REPORT, add, bury, done, every, let_pass, places, raw, stored
 
 FIELDS = (
     "id type priority timeout max_retries base state retries backoff created available ended token agent host claimed "
-    "lease deadline sequence digest document error result incomplete checkpoint progress attempts reason escalation"
+    "lease deadline sequence digest document error result incomplete checkpoint progress attempts reason "
+    "escalation empty"
 ).split()
 PLAIN: dict[str, Any] = {
     "type": "a",
@@ -33,9 +34,10 @@ def _words(id: str, dependencies: list[str] | None = None, **fields: Any) -> lis
     return [*(row.get(field, "") for field in FIELDS), len(names), *names]
 
 
-def _import(queue: ClockedQueue, *tasks: list[Any], lenient: bool = False) -> Any:
-    reply = raw(queue, "import", "lenient" if lenient else "", *(word for task in tasks for word in task))
-    return [(row[0].decode(), row[1], row[2].decode()) for row in reply]
+def _import(queue: ClockedQueue, *tasks: list[Any], request: str = "", check: bool = False, before: Any = "") -> Any:
+    mode = "check" if check else ""
+    reply = raw(queue, "import", request, mode, before, *(word for task in tasks for word in task))
+    return [(row[0].decode(), row[1], row[2].decode()) for row in reply[2:]]
 
 
 def _one_of_each() -> list[list[Any]]:
@@ -161,7 +163,7 @@ def test_dependencies(clocked: ClockedQueue) -> None:
     refused(UnknownDependency, 1, _words("p"), _words("x", ["nobody"]))
     refused(DependencyCycle, 0, _words("p", ["q"]), _words("q", ["p"]))
     refused(DependencyCycle, 0, _words("p", ["p"]))
-    _import(clocked, _words("old", ["nobody"]), lenient=True)
+    _import(clocked, _words("old", ["?nobody"]))
     assert (clocked.get("old").place, clocked.get("old").dependencies) == ("ready", ("nobody",))
     _import(clocked, _words("late", ["early", "over"]), _words("early"), _words("over", state="completed"))
     assert clocked.get("late").waiting_on == {"early"}
@@ -281,3 +283,106 @@ def test_a_running_task_without_the_time_of_its_claim(clocked: ClockedQueue) -> 
     claim = raw(clocked, "release", "running", "7", "0", "")
     assert claim == raw(clocked, "release", "running", "7", "0", "")
     assert clocked.get("running").attempts[0].outcome == "released"
+
+
+def test_a_check_stores_nothing(clocked: ClockedQueue) -> None:
+    """It answers what storing would, and refuses the same."""
+    add(clocked, "dead")
+    before = stored(clocked)
+    checked = _import(clocked, *_one_of_each(), check=True)
+    with pytest.raises(UnknownDependency):
+        _import(clocked, _words("x", ["nobody"]), check=True)
+    assert stored(clocked) == before
+    assert checked == _import(clocked, *_one_of_each())
+    assert ("dead", 0, "pending") in checked
+
+
+def test_a_lost_reply(clocked: ClockedQueue) -> None:
+    """The same request again is told again what it stored, whatever happened since; another one is not."""
+    first = _import(clocked, _words("x"), _words("y"), request="r1")
+    take(clocked)
+    assert _import(clocked, _words("x"), _words("y"), request="r1") == first
+    assert [made for _, made, _ in _import(clocked, _words("x"), _words("y"), request="r2")] == [0, 0]
+
+
+def test_no_tasks(clocked: ClockedQueue) -> None:
+    """Only the queue's last sequence and its time are told."""
+    add(clocked, "x")
+    assert [int(word) for word in raw(clocked, "import", "", "", "")] == [1, clocked.clock.now]
+    assert len(every(clocked)) == 1
+
+
+def test_what_was_met_stays_met(clocked: ClockedQueue) -> None:
+    """A dependency that was completed is one, also when its id means another task by now."""
+    add(clocked, "again")
+    _import(clocked, _words("x", ["+again", "+purged", "other", "+again"]), _words("other"))
+    task = clocked.get("x")
+    assert (task.dependencies, set(task.waiting_on)) == (("again", "purged", "other"), {"other"})
+
+
+def test_a_doubtful_dependency(clocked: ClockedQueue) -> None:
+    """It is waited for when the queue or the batch has it, else it was completed long ago."""
+    add(clocked, "stored")
+    _import(clocked, _words("x", ["?stored", "?new", "?nobody"]), _words("new"))
+    task = clocked.get("x")
+    assert (task.dependencies, set(task.waiting_on)) == (("stored", "new", "nobody"), {"stored", "new"})
+    clocked.cancel("stored")
+    with pytest.raises(UnknownDependency):
+        _import(clocked, _words("y", ["?stored"]))
+
+
+def test_a_dependency_may_be_younger(clocked: ClockedQueue) -> None:
+    """Sent first, it must not push what waits for it behind itself: numbers that were passed are kept, if free."""
+    add(clocked, "old")
+    _import(clocked, _words("late", sequence=9), before=1)
+    _import(
+        clocked,
+        _words("early", ["late"], sequence=5),
+        _words("taken", sequence=9),
+        _words("twin", sequence=5),
+        _words("behind", sequence=1),
+        before=1,
+    )
+    found = {task.id: task.sequence for task in every(clocked)}
+    assert found == {"old": 1, "early": 5, "late": 9, "taken": 10, "twin": 11, "behind": 12}
+    add(clocked, "new")
+    assert clocked.get("new").sequence == 13
+
+
+def test_empty_texts(clocked: ClockedQueue) -> None:
+    """An error without words is another thing than none."""
+    _import(
+        clocked,
+        _words("x", empty="E"),
+        _words("y", state="cancelled", ended=START, empty="N"),
+        _words("z", state="cancelled", ended=START),
+    )
+    assert [clocked.get(id).last_error for id in "xyz"] == ["", None, None]
+    assert [clocked.get(id).cancel_reason for id in "xyz"] == [None, "", None]
+
+
+def test_a_lease_that_a_hold_moved(clocked: ClockedQueue) -> None:
+    """It may end after the timeout, and then the timeout does so, too."""
+    _import(
+        clocked,
+        _words(
+            "x",
+            state="in-progress",
+            token=5,
+            agent="me",
+            claimed=START,
+            timeout=1000,
+            lease=1000,
+            deadline=START + 5000,
+        ),
+    )
+    let_pass(clocked, 4)
+    assert clocked.heartbeat(_Proof("x", 5)).deadline == from_epoch(START + 5000)
+
+
+def test_dependencies_are_ids(clocked: ClockedQueue) -> None:
+    """One with a space would be two in the list that is kept of them."""
+    for name in ("a b", "", "+", "x" * 129):
+        with pytest.raises(InvalidTask) as caught:
+            _import(clocked, _words("x", [name]))
+        assert caught.value.field == "dependencies"

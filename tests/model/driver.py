@@ -18,6 +18,7 @@ from .. import invariants
 from ..clock import START, Clock, ClockedQueue
 from . import claim, endings, enqueue
 from .compare import claim_order, compare_stats, compare_tasks, ms
+from .explained import compare_explanations
 from .given import AGENTS, TYPES, Ending, Held, Pick, Wanted
 from .waiter import Waiter, drain
 from .world import Refused, World
@@ -114,9 +115,14 @@ class Driver(RuleBasedStateMachine):
     def take(
         self, agent: str, types: Sequence[str], limit: int, lease: float | None, again: bool = False
     ) -> list[Claim] | NoClaim:
-        """A claim: the model says before who gets what."""
+        """A claim: the model says before who gets what, and so does explain."""
+        told = self.queue.explain_agent(agent, types)
         command = claiming._claim(self.keys, agent, types, limit, lease, None, replies.claims)
         got = self.queue.run(command)
+        if isinstance(got, NoClaim):
+            equal((told.task, told.reason, told.retry_after), (None, got.reason, got.retry_after), "explain_agent")
+        else:
+            equal((told.task, told.reason), (got[0].id, None), "explain_agent")
         self.granted(got, claim.claim(self.world, agent, types, limit, to_ms(lease)))
         if again:
             equal(claimed(self.queue.run(command)), claimed(got), "claim repeated")
@@ -212,6 +218,7 @@ class Driver(RuleBasedStateMachine):
         pending = self.queue.list("pending", limit=1000)
         equal([task.id for task in pending.tasks], claim_order(self.world), "list pending")
         compare_stats(self.queue.stats(), self.world)
+        compare_explanations(self.queue, self.world)
         self.waiter.look()
         invariants.check(self.redis, self.name)
 

@@ -47,8 +47,15 @@ def main() -> None:
         sys.exit(1)
     if does in ("waits", "ignores"):
         if does == "ignores":
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the child, too
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+
+        def told(number: int, frame: object) -> None:
+            Path(payload["pids"] + ".told").touch()
+            if does == "waits":
+                sys.exit(1)
+
+        signal.signal(signal.SIGTERM, told)
         checkpoint.write_text(json.dumps({"at": 3}))
         Path(payload["pids"]).write_text(f"{os.getpid()} {child.pid}")
         time.sleep(600)

@@ -29,7 +29,11 @@ def queue(redis7_server: RedisServer, queue_name: str) -> Iterator[Queue]:
     """The queue as the test sees it; its data is checked afterwards."""
     with redis7_server.client() as client:
         yield Queue(client, queue_name)
-        check(client, queue_name)
+        try:
+            check(client, queue_name)
+        finally:
+            # Others of this session begin on a server that is empty.
+            client.flushall()
 
 
 @pytest.fixture
@@ -82,11 +86,13 @@ def start(redis7_server: RedisServer, queue_name: str, tmp_path: Path) -> Iterat
     """Starts workers in a folder of the test; they are killed after it."""
     started: list[subprocess.Popen[str]] = []
 
-    def run(*words: str, command: tuple[str, ...] = (sys.executable, str(AGENT))) -> subprocess.Popen[str]:
+    def run(
+        *words: str, command: tuple[str, ...] = (sys.executable, str(AGENT)), url: str | None = None
+    ) -> subprocess.Popen[str]:
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         environment = {
             **os.environ,
-            "LOKIREDIS_URL": redis7_server.url,
+            "LOKIREDIS_URL": url or redis7_server.url,
             "LOKIREDIS_QUEUE": queue_name,
             "PYTHONPATH": path,
         }
@@ -111,5 +117,5 @@ def alive(pid: int) -> bool:
     """Whether it runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the second when it goes between opening and reading
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,33 +19,85 @@ from lokiredis.worker import Context, Worker
 from ..conftest import lacking
 from ..servers import RedisServer, programs
 from ..waiting import wait_until
-from .conftest import Start, alive, started, until
+from .conftest import LEASE, ROOT, Start, alive, started, until
 
 REPORT = {"decisionReport": {"why": "asked for"}}
 DONE = (sys.executable, "-c", 'print(\'{"output": "by the other", "decisionReport": {"why": "x"}}\')')
 
+KINDS = ("async", "plain")
+
 pytestmark = pytest.mark.faults
 
 
+def _stand_still(process: subprocess.Popen[Any], queue: Queue, meanwhile: Callable[[], bool]) -> None:
+    """SIGSTOP for twice the lease by the server's clock, and until *meanwhile* is true; then SIGCONT."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        ends = _server_time(queue) + 2 * LEASE
+        wait_until(lambda: meanwhile() and _server_time(queue) > ends, 40, "another worker's work")
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+def _server_time(queue: Queue) -> float:
+    seconds, microseconds = queue.redis.time()
+    return int(seconds) + int(microseconds) / 1e6
+
+
 def test_a_worker_that_stood_still_learns_that_it_lost_its_claim(queue: Queue, start: Start, tmp_path: Path) -> None:
-    """SIGSTOP for longer than its lease: another one does the task, and when it goes on it ends its own work on it."""
+    """Another one does the task meanwhile; when it goes on it ends its own command, says so, and works on."""
     pids = tmp_path / "pids"
     queue.enqueue(type="a", id="x", payload={"does": "waits", "pids": str(pids)})
     still = start("--agent", "still", "--grace", "1s")
     wait_until(lambda: pids.exists() and pids.read_text(), timeout=20)
     group = [int(word) for word in pids.read_text().split()]
-    still.send_signal(signal.SIGSTOP)
-    try:
-        start("--agent", "other", command=DONE)
-        wait_until(lambda: queue.counts()["completed"] == 1, timeout=30)
-    finally:
-        still.send_signal(signal.SIGCONT)
+    other = start("--agent", "other", command=DONE)
+    _stand_still(still, queue, lambda: queue.counts()["completed"] == 1)
     wait_until(lambda: not any(map(alive, group)), timeout=20)
-    assert still.poll() is None
     done = queue.get("x")
-    assert done is not None
     assert (done.result or {})["output"] == "by the other"
     assert [(a.agent, a.outcome) for a in done.attempts] == [("still", "expired"), ("other", "completed")]
+    other.kill()
+    queue.enqueue(type="a", id="y", payload={})
+    wait_until(lambda: queue.counts()["completed"] == 2, timeout=20)
+    assert queue.get("y").claimed_by == "still"
+    still.terminate()
+    _, said = still.communicate(timeout=30)
+    assert "x is stopped: " in said
+    assert queue.get("x") == done
+
+
+def test_handlers_of_a_worker_that_stood_still(
+    queue: Queue, start: Start, redis7_server: RedisServer, queue_name: str, tmp_path: Path
+) -> None:
+    """An async one is cancelled, a plain one sees it and is refused its checkpoint; the worker works on."""
+    words = [redis7_server.url, queue_name, "still", str(tmp_path), str(LEASE)]
+    still = subprocess.Popen([sys.executable, "-m", "tests.worker.handlers", *words], cwd=ROOT)
+    try:
+        _add_both(queue, "x", waits=True)
+        wait_until(lambda: all((tmp_path / f"x-{kind} begun").exists() for kind in KINDS), 20, "work")
+        other = start("--agent", "other", "--type", "async", "--type", "plain", command=DONE)
+        _stand_still(still, queue, lambda: queue.counts()["completed"] == 2)
+        wait_until(lambda: all((tmp_path / f"x-{kind} cancelled True").exists() for kind in KINDS), 20, "their end")
+        other.kill()
+        _add_both(queue, "y", waits=False)
+        wait_until(lambda: queue.counts()["completed"] == 4, timeout=20)
+        still.terminate()
+        assert still.wait(timeout=30) == 0
+    finally:
+        still.kill()
+        still.wait(timeout=30)
+    for kind in KINDS:
+        done = queue.get(f"x-{kind}")
+        assert (done.result or {})["output"] == "by the other"
+        assert [(a.agent, a.outcome) for a in done.attempts] == [("still", "expired"), ("other", "completed")]
+        assert queue.get(f"y-{kind}").claimed_by == "still"
+
+
+def _add_both(queue: Queue, name: str, *, waits: bool) -> None:
+    queue.enqueue_many(
+        {"type": kind, "id": f"{name}-{kind}", "payload": {"name": name, "waits": waits}} for kind in KINDS
+    )
 
 
 @pytest.fixture
@@ -79,7 +132,8 @@ async def test_a_restart_of_redis_ends_nothing(mortal: RedisServer, queue_name: 
             await until(lambda: seen.counts()["completed"] == 1, timeout=30)
             task = seen.get("x")
             assert task is not None
-            assert (task.retries, worker.away) == (0, False)
+            assert task.retries == 0
+            await until(lambda: not worker.away)
         worker.stop()
         await asyncio.wait_for(run, 20)
 

@@ -1,0 +1,42 @@
+-- enter(entry, sequence): store a new task of enqueue. Its small fields are written as text, in the order of lib/task.lua: most
+-- of them are the same for all tasks of its form, and nobody reads them again in this call.
+-- @include lib/rank.lua
+-- @include lib/arrive.lua
+local function words_of(form)
+  local empty = ''
+  form.head = table.concat({
+    empty, form.type, form.timeout, empty, empty, empty, empty, empty, empty, empty, '0', empty,
+  }, ' ')
+  form.middle = table.concat({empty, '0', form.priority, empty}, ' ')
+  form.told = ' ' .. form.type .. ' - -'
+  form.rank = first_rank(form.priority)
+  form.due = form.available > 0 and string.format('%d', form.available) or empty
+  form.tail = table.concat({empty, form.max_retries, form.base, form.base, stamp, form.due, empty}, ' ')
+end
+
+local function enter(entry, sequence)
+  local id, form, document = entry.id, entry.form, entry.document
+  if not form.head then words_of(form) end
+  local flags, bytes, depends, waiting_now = '', #document, entry.depends, false
+  if depends and depends[1] then
+    local waits = entry.waits
+    local names = ' ' .. table.concat(depends, ' ') .. ' '
+    hset(dependencies, id, names)
+    flags, bytes = 'D', bytes + #names
+    if waits[1] then
+      if #waits ~= #depends then names = ' ' .. table.concat(waits, ' ') .. ' ' end
+      hset(waiting, id, names)
+      flags, bytes, waiting_now = 'DW', bytes + #names, true
+    end
+  end
+  local place = string.format('%d', sequence)
+  local word = arrive(id, form, sequence, waiting_now)
+  hset(tasks, id, word .. form.head .. flags .. ' ' .. bytes .. form.middle .. place .. form.tail .. entry.digest .. ' ' .. request)
+  hset(documents, id, document)
+  zadd(index, place, id)
+  zrem_tombstone(id)
+  if entry.digest ~= '' then hset(unique, entry.digest, id) end
+  form.count = form.count + 1
+  entry.sequence = place
+  tell('enqueued ' .. id .. form.told)
+end

@@ -1,0 +1,254 @@
+"""A Redis that is away for longer than any call is repeated: workers and their tasks live on."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from lokiredis import AsyncQueue, Queue, QueueUnavailable
+from lokiredis.commands import Command
+from lokiredis.worker import Context, ThreadContext, Worker
+
+from ..conftest import lacking
+from ..invariants import check
+from ..proxy import Exchange, LossyProxy
+from ..servers import RedisServer, programs
+from .conftest import started, until
+
+pytestmark = pytest.mark.faults
+
+REPORT: dict[str, Any] = {"decisionReport": {"why": "asked for"}}
+#: For how long a call of these workers is repeated, in seconds.
+RETRY_FOR = 0.3
+
+
+@pytest.fixture
+def mortal() -> Iterator[RedisServer]:
+    """A server that keeps its data when it is killed."""
+    program = programs().get("redis7") or lacking("redis7: no such server")
+    with RedisServer(program, appendonly=True, appendfsync="always") as server:
+        yield server
+
+
+At = tuple[Worker, "Gate", "CountingQueue"]
+
+
+@asynccontextmanager
+async def _worker(url: str, name: str, lease: float, **options: Any) -> AsyncIterator[At]:
+    async with CountingQueue.from_url(url, name, retry_for=RETRY_FOR) as queue:
+        worker = Worker(queue, agent="me", lease=lease, grace=0, **options)
+        gate = Gate(worker)
+        run = started(worker)
+        yield worker, gate, queue
+        assert not run.done(), "the worker ended by itself"
+        worker.stop()
+        await asyncio.wait_for(run, 30)
+
+
+class CountingQueue(AsyncQueue):
+    """``given_up``: how many calls were repeated in vain."""
+
+    given_up = 0
+
+    async def _answer(self, command: Command[Any]) -> Any:
+        try:
+            return await super()._answer(command)
+        except QueueUnavailable:
+            self.given_up += 1
+            raise
+
+
+class Gate:
+    """The handler of type a: a task whose id is in ``closed`` waits for ``open``."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.begun: list[str] = []
+        self._open: set[str] = set()
+        self._more = asyncio.Event()
+
+        @worker.handler("a")
+        async def work(context: Context) -> dict[str, Any]:
+            self.begun.append(context.id)
+            while context.id.startswith("long") and context.id not in self._open:
+                await self._more.wait()
+            return REPORT
+
+    def open(self, id: str) -> None:
+        """This one may end."""
+        self._open.add(id)
+        self._more.set()
+        self._more = asyncio.Event()
+
+
+def _add(server: RedisServer, name: str, *ids: str) -> None:
+    with server.client() as client:
+        Queue(client, name).enqueue_many({"id": id, "type": "a", "payload": {"id": id}} for id in ids)
+
+
+async def _all_completed(server: RedisServer, name: str, count: int) -> None:
+    """That many are completed, each by its first claim."""
+    with server.client() as client:
+        seen = Queue(client, name)
+        await until(lambda: seen.counts()["completed"] == count, timeout=30)
+        tasks = seen.list("completed").tasks
+        assert [[attempt.outcome for attempt in task.attempts] for task in tasks] == [["completed"]] * count
+        check(client, name)
+
+
+async def test_an_outage_longer_than_any_retry(
+    mortal: RedisServer, queue_name: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it works and while it waits: work that ends then, or goes on, is completed; and it says it once."""
+    async with _worker(mortal.url, queue_name, 20, concurrency=3) as (worker, gate, queue):
+        _add(mortal, queue_name, "long-1", "long-2")
+        await until(lambda: len(gate.begun) == 2)
+        await asyncio.to_thread(mortal.kill)
+        # It waits for a third task: that it is away shows there first.
+        await until(lambda: worker.away, timeout=30)
+        gate.open("long-1")
+        before, beats = queue.given_up, _refused_heartbeats(worker, monkeypatch)
+        await until(lambda: queue.given_up > before + 3 and beats, timeout=60)
+        assert [job.claim.id for job in worker.running] == ["long-2"]
+        await asyncio.to_thread(mortal.start)
+        await until(lambda: not worker.away, timeout=30)
+        _add(mortal, queue_name, "next")
+        await until(lambda: "next" in gate.begun, timeout=30)
+        gate.open("long-2")
+        await _all_completed(mortal, queue_name, 3)
+    said = [record.message for record in caplog.records if record.name == "lokiredis.worker"]
+    assert len([line for line in said if "cannot be reached" in line]) == 1, said
+
+
+@pytest.mark.parametrize("kind", ["async", "plain"])
+async def test_a_checkpoint_and_a_rate_limit_in_an_outage(mortal: RedisServer, queue_name: str, kind: str) -> None:
+    """Both wait until Redis is back, for longer than any retry: neither fails the attempt, nor is lost."""
+    may_go_on = threading.Event()
+    saved: list[Any] = []
+    async with CountingQueue.from_url(mortal.url, queue_name, retry_for=RETRY_FOR) as queue:
+        worker = Worker(queue, agent="me", lease=60, grace=0)
+
+        def first(context: Context | ThreadContext) -> bool:
+            saved.append(context.saved)
+            return len(saved) == 1
+
+        if kind == "async":
+
+            @worker.handler("a")
+            async def work(context: Context) -> dict[str, Any]:
+                if first(context):
+                    await asyncio.to_thread(may_go_on.wait)
+                    await context.checkpoint({"page": 7})
+                    await asyncio.to_thread(mortal.kill)
+                    raise RuntimeError("429 Too Many Requests, Retry-After: 0.1")
+                return REPORT
+
+        else:
+
+            @worker.handler("a")
+            def work_in_thread(context: ThreadContext) -> dict[str, Any]:
+                if first(context):
+                    may_go_on.wait()
+                    context.checkpoint({"page": 7})
+                    mortal.kill()
+                    raise RuntimeError("429 Too Many Requests, Retry-After: 0.1")
+                return REPORT
+
+        run = started(worker)
+        _add(mortal, queue_name, "x")
+        await until(lambda: saved)
+        await asyncio.to_thread(mortal.kill)
+        may_go_on.set()
+        for _ in range(2):  # the checkpoint, and the rate limit
+            await _given_up(queue, 2)
+            await asyncio.to_thread(mortal.start)
+            await until(lambda: not mortal.running or len(saved) == 2, timeout=60)
+        await _all_completed(mortal, queue_name, 1)
+        assert saved == [None, {"page": 7}]
+        worker.stop()
+        await asyncio.wait_for(run, 30)
+
+
+async def _given_up(queue: CountingQueue, calls: int) -> None:
+    """So many more calls were repeated in vain."""
+    before = queue.given_up
+    await until(lambda: queue.given_up >= before + calls, timeout=60)
+
+
+def _refused_heartbeats(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> list[QueueUnavailable]:
+    """Fills when the thread that renews the claims, which has connections of its own, meets the outage."""
+    queue, found = worker._runs._leases.queue, []
+    beat = queue.heartbeat_many
+
+    def noting(claims: Any) -> Any:
+        try:
+            return beat(claims)
+        except QueueUnavailable as e:
+            found.append(e)
+            raise
+
+    monkeypatch.setattr(queue, "heartbeat_many", noting)
+    return found
+
+
+class _Cut:
+    """Loses the reply to the first call that gives a claim, and from then on all replies, until ``healed``."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.healed = False
+
+    def __call__(self, exchange: Exchange) -> bool:
+        self.begun = self.begun or (b"long-1" in exchange.reply and exchange.command in ("FCALL", "EVALSHA"))
+        return self.begun and not self.healed
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["of one that waited", "of one that had work"])
+async def test_a_claim_whose_reply_was_lost(mortal: RedisServer, queue_name: str, waits: bool) -> None:
+    """For longer than any retry: the worker learns of its claim, long before the lease ends."""
+    cut = _Cut()
+    with LossyProxy(mortal.address, cut) as proxy:
+        if not waits:
+            _add(mortal, queue_name, "first", "long-1")
+        async with _worker(proxy.url, queue_name, 600) as (_, gate, queue):
+            if waits:
+                await until(lambda: _blocked(mortal))
+                _add(mortal, queue_name, "long-1")
+            await until(lambda: cut.begun, timeout=30)
+            await _given_up(queue, 2)
+            assert "long-1" not in gate.begun
+            cut.healed = True
+            await until(lambda: "long-1" in gate.begun, timeout=30)
+            gate.open("long-1")
+            await _all_completed(mortal, queue_name, 1 if waits else 2)
+
+
+async def test_it_stops_with_a_claim_whose_reply_was_lost(mortal: RedisServer, queue_name: str) -> None:
+    """When Redis is back in time the claim is handed back, without a charge."""
+    cut = _Cut()
+    with LossyProxy(mortal.address, cut) as proxy:
+        _add(mortal, queue_name, "first", "long-1")
+        async with CountingQueue.from_url(proxy.url, queue_name, retry_for=RETRY_FOR) as queue:
+            worker = Worker(queue, agent="me", lease=600, grace=0)
+            gate = Gate(worker)
+            run = started(worker)
+            await until(lambda: cut.begun, timeout=30)
+            await _given_up(queue, 2)
+            worker.stop()
+            cut.healed = True
+            await asyncio.wait_for(run, 30)
+        assert gate.begun == ["first"]
+        with mortal.client() as client:
+            task = Queue(client, queue_name).get("long-1")
+            assert [attempt.outcome for attempt in task.attempts] == ["released"]
+            assert (task.state, task.retries) == ("pending", 0)
+            check(client, queue_name)
+
+
+def _blocked(server: RedisServer) -> bool:
+    with server.client() as client:
+        return int(client.info("clients")["blocked_clients"]) > 0
