@@ -100,10 +100,11 @@ def claim(
     """Claim; while there is nothing, block on the types' marks until there is, or ``wait`` seconds have passed."""
     watch = watch or Watch()
     names = arguments.task_types(types)
+    # The same each time: an answer that gave nothing isn't remembered, and one that was lost is told again (rule 9).
+    command = commands.claim_once(keys, agent, names, lease=lease, request=request)
     ends = None if wait is None else now() + arguments.wait_ms(wait, "wait") / 1000
     while True:
         watch.asked = now()
-        command = commands.claim_once(keys, agent, names, lease=lease, request=request)
         found = yield from _answered(command, watch)
         if isinstance(found, Claim):
             return found
