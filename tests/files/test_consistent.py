@@ -79,6 +79,7 @@ class History:
         return found
 
 
+@pytest.mark.timeout(900)
 def test_two_hundred_snapshots_under_full_load(
     queue: Queue,
     queue_name: str,
