@@ -123,7 +123,7 @@ def test_the_service(program: Program, queue: Queue, tmp_path: Path, number: sig
 
 
 def test_redis_away(start_program: Callable[..., Program], queue_name: str, tmp_path: Path) -> None:
-    """Is said once, however long it takes; then the service goes on, and can be ended while Redis is away."""
+    """Is said, and when it is over; the service goes on, and can be ended while Redis is away."""
     path = programs().get("redis7") or lacking("redis7: no such server program")
     folder = tmp_path / ".loki"
     with RedisServer(path) as server:

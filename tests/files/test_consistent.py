@@ -19,6 +19,7 @@ from lokiredis.files.snapshot import Snapshot
 
 from ..lua.moves import add, add_many, bury, done, take
 from ..servers import RedisServer
+from ..waiting import wait_until
 from .reading import everything, ids, no_contradiction, tasks
 
 SNAPSHOTS = 200
@@ -78,6 +79,7 @@ class History:
         return found
 
 
+@pytest.mark.timeout(900)
 def test_two_hundred_snapshots_under_full_load(
     queue: Queue,
     queue_name: str,
@@ -148,8 +150,7 @@ def test_what_falls_due_moves_without_an_event(queue: Queue, folder: Path) -> No
     with Snapshot(queue, folder) as job:
         job.take()
         assert ids(folder, "pending") == ["x", "late"]
-        while ids(folder, "pending") != ["late", "x"]:
-            job.take()
+        wait_until(lambda: job.take() and ids(folder, "pending") == ["late", "x"], 10, "the move")
 
 
 class Interfering:

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +22,6 @@ from lokiredis.files.snapshot import Snapshot
 from ..conftest import lacking
 from ..lua.moves import REPORT, add, bury, done, take
 from ..servers import RedisServer
-from ..waiting import wait_until
 from .killed import killed_at
 from .reading import STATES, everything
 
@@ -228,6 +228,11 @@ def test_a_link_in_place_of_a_file(queue: Queue, folder: Path, tmp_path: Path) -
     outside.write_bytes(same)
     (folder / "queue" / "pending.json").unlink()
     (folder / "queue" / "pending.json").symlink_to(outside)
+    _snapshot(queue, folder)
+    assert not (folder / "queue" / "pending.json").is_symlink()
+    assert (folder / "queue" / "pending.json").read_bytes() == same
+    (folder / "queue" / "pending.json").unlink()
+    (folder / "queue" / "pending.json").symlink_to(outside)
     add(queue, "x")
     _snapshot(queue, folder)
     assert not (folder / "queue" / "pending.json").is_symlink()
@@ -235,7 +240,7 @@ def test_a_link_in_place_of_a_file(queue: Queue, folder: Path, tmp_path: Path) -
     assert "x" in everything(folder)
 
 
-def test_the_documented_lock(queue: Queue, folder: Path) -> None:
+def test_the_documented_lock(queue: Queue, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is replaced while somebody holds it; then all is."""
     _fill(queue, "a")
     _snapshot(queue, folder)
@@ -243,10 +248,14 @@ def test_the_documented_lock(queue: Queue, folder: Path) -> None:
     _fill(queue, "b")
     with (folder / "state" / "locks" / "queue.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting, sleep = threading.Event(), time.sleep
+        monkeypatch.setattr("lokiredis.files.folder.time.sleep", lambda seconds: waiting.set() or sleep(seconds))  # type: ignore[func-returns-value]
         job = threading.Thread(target=_snapshot, args=(queue, folder))
         job.start()
-        wait_until(lambda: len([name for name in _files(folder) if "lokiredis-" in name]) == 9, 30, "new files beside")
-        assert {name: data for name, data in _files(folder).items() if "lokiredis-" not in name} == old
+        assert waiting.wait(30)
+        left = _files(folder)
+        assert len([name for name in left if "lokiredis-" in name]) == 9
+        assert {name: data for name, data in left.items() if "lokiredis-" not in name} == old
     job.join(30)
     assert "b-waits" in everything(folder)
 

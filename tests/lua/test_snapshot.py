@@ -39,24 +39,25 @@ def test_pages(clocked: ClockedQueue) -> None:
 
 def test_what_is_new_is_a_change_not_a_page(clocked: ClockedQueue) -> None:
     """Pages end where the queue did when they began; later tasks come at once, and none comes twice."""
-    add_many(clocked, 4)
+    add_many(clocked, 7)
     first = _part(clocked)
     add(clocked, "new")
     second = _part(clocked, first)
-    assert (_ids(first), _ids(second)) == (["x0", "x1", "x2"], ["new", "x3"])
-    assert _ids(_part(clocked, second)) == []
+    third = _part(clocked, second)
+    assert [_ids(part) for part in (first, second, third)] == [["x0", "x1", "x2"], ["new", "x3", "x4", "x5"], ["x6"]]
+    assert (third.after, _ids(_part(clocked, third))) == ("", [])
 
 
 def test_changes_of_read_tasks_only(clocked: ClockedQueue) -> None:
     """A change of a task whose page is yet to come is no reason to read it twice."""
-    add_many(clocked, 6)
+    add_many(clocked, 7)
     first = _part(clocked)
-    for _ in range(6):
-        done(clocked, take(clocked))
-    second = _part(clocked, first, limit=100)
-    assert sorted(_ids(second)) == [f"x{i}" for i in range(6)]
-    assert len(second.records) == 6
-    assert {record.task().state.value for record in second.records} == {"completed"}
+    for id in ("x0", "x6"):
+        clocked.cancel(id, "no")
+    second = _part(clocked, first)
+    third = _part(clocked, second)
+    assert [_ids(part) for part in (second, third)] == [["x0", "x3", "x4", "x5"], ["x6"]]
+    assert third.records[0].task().state == "cancelled"
 
 
 def test_a_met_dependency_is_a_change(clocked: ClockedQueue) -> None:
