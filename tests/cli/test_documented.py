@@ -123,11 +123,7 @@ def test_every_option_is_in_the_documentation() -> None:
     """Somewhere; and the documentation names no option that doesn't exist."""
     text = DOCS.read_text()
     flags = {
-        flag
-        for c in ALL
-        for p in c.command.params
-        for flag in (*p.opts, *p.secondary_opts)
-        if flag.startswith("--")
+        flag for c in ALL for p in c.command.params for flag in (*p.opts, *p.secondary_opts) if flag.startswith("--")
     }
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)) - {"--help"}
     assert flags - named == set()
