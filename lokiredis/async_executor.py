@@ -120,7 +120,7 @@ class AsyncExecutor(Client):
             while True:
                 step = todo.throw(raised) if raised else todo.send(answer)
                 answer, raised = None, None
-                progress.command = step if isinstance(step, Command) else None
+                progress.at(step)
                 if isinstance(step, Command):
                     try:
                         answer = await self._answer(step)
@@ -167,7 +167,7 @@ class AsyncExecutor(Client):
         asyncio.wait_for, which before Python 3.12 swallows a cancellation that comes as the sending ends.
         """
         while not inner.done():
-            if progress.command is None:
+            if progress.waits:
                 inner.cancel()
             await asyncio.wait([inner], timeout=0.05)
         command = progress.command

@@ -6,6 +6,7 @@ both what came after it and whether anything in between may have been trimmed aw
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ class Found:
 
 
 T = TypeVar("T")
+log = logging.getLogger("lokiredis.events")
+
 Plan = Generator[Ask | Sleep | Found, Any, T]
 _Rows = Sequence[Sequence[Any]]
 
@@ -85,6 +88,8 @@ class Reading:
         self._now = now
         self._ends = None if timeout is None else now() + arguments.wait_ms(timeout, "timeout") / 1000
         self._gives_up: float | None = now() + retry_for
+        #: Whether Redis can't be reached at present.
+        self._away = False
         #: Behind the last event that was found.
         self._at = BEGIN
         #: Whether the entry of ``_at`` was really there, so that its absence tells something.
@@ -175,23 +180,29 @@ class Reading:
         words = ("XREAD", "COUNT", "1", "BLOCK", str(ms), "STREAMS", self._key, self._at.entry)
         try:
             yield Ask(words, blocks=True)
-        except QueueUnavailable:
-            yield from self._pause()
+        except QueueUnavailable as e:
+            yield from self._pause(e)
 
     def _ask(self, *words: str) -> Plan[_Rows]:
         """The reply of a read, sooner or later."""
         while True:
             try:
                 rows: _Rows = (yield Ask(words)) or ()
-            except QueueUnavailable:
+            except QueueUnavailable as e:
                 if self._gives_up is not None and self._now() >= self._gives_up:
                     raise
-                yield from self._pause()
+                yield from self._pause(e)
             else:
                 self._gives_up = None
+                if self._away:
+                    log.warning("Redis is back")
+                self._away = False
                 return rows
 
-    def _pause(self) -> Plan[None]:
+    def _pause(self, error: QueueUnavailable) -> Plan[None]:
+        if not self._away:  # once: nobody could tell an outage from a quiet queue otherwise
+            log.warning("%s; going on as soon as it is back", error)
+        self._away = True
         yield Sleep(self._at_most(random.uniform(*REFUSED_PAUSE)))
 
     def _at_most(self, seconds: float) -> float:

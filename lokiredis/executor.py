@@ -44,8 +44,18 @@ _NUMBERS = frozenset((int, float))
 class Progress:
     """How far steps have come that may be given up."""
 
-    #: The call that is under way, or that was the last: cut off there, nobody would know what it did. None in a pause.
+    #: The call that is under way, that was the last, or that will be sent again: nobody would know what it did.
     command: Command[Any] | None = None
+    #: Waiting may be cut off, a call may not.
+    waits: bool = False
+
+    def at(self, step: steps.Step) -> None:
+        """The next step begins."""
+        self.waits = not isinstance(step, Command)
+        if isinstance(step, Command):
+            self.command = step
+        else:
+            self.command = step.unanswered if isinstance(step, steps.Sleep) else None
 
 
 class Client:
@@ -196,7 +206,7 @@ class Executor(Client):
             while True:
                 step = todo.throw(raised) if raised else todo.send(answer)
                 answer, raised = None, None
-                progress.command = step if isinstance(step, Command) else None
+                progress.at(step)
                 if isinstance(step, Command):
                     try:
                         answer = self._answer(step)

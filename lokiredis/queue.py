@@ -35,8 +35,7 @@ from .task_graph import Graph
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from .files.exporting import Exported
-    from .files.report import Imported
+    from .files.report import Exported, Imported
     from .worker.by_hand import AsyncWork, Work
 
 T = TypeVar("T")
@@ -121,6 +120,15 @@ class Queue(Executor):
             steps.claim(self.keys, agent, types, lease=lease, wait=wait, request=request, now=time.monotonic)
         )
 
+    def _claim_watched(
+        self, agent: str, types: str | Iterable[str], *, lease: float, wait: float | None, watch: steps.Watch
+    ) -> Claim | NoClaim:
+        """As claim, for those who keep the claim's lease themselves."""
+        now = time.monotonic
+        return self._drive(
+            steps.claim(self.keys, agent, types, lease=lease, wait=wait, request=None, now=now, watch=watch)
+        )
+
     def enqueue_many(
         self, tasks: Iterable[NewTask | Mapping[str, Any]], *, request: str | None = None
     ) -> builtins.list[Enqueued]:
@@ -143,7 +151,7 @@ class Queue(Executor):
 
         (``import`` is a word of Python's own.) ``default_type`` is for entries without a type. ``dry_run`` changes
         nothing. A file of more than *max_bytes* is refused. What can't be taken stands in the report, the rest goes in;
-        docs/files.md has the shapes. Raises InvalidTask, with ``data["file"]``, before anything is stored when a file
+        docs/import.md has the shapes. Raises InvalidTask, with ``data["file"]``, before anything is stored when a file
         can't be read to its end or a folder has none; OSError; QueueFull, with what came before it stored.
         """
         from .files import importing
@@ -329,18 +337,12 @@ class AsyncQueue(AsyncExecutor):
         todo = steps.claim(self.keys, agent, types, lease=lease, wait=wait, request=request, now=time.monotonic)
         return await self._drive_to_end(todo)
 
-    async def _claim_noting(
-        self,
-        agent: str,
-        types: str | Iterable[str],
-        *,
-        lease: float,
-        wait: float | None,
-        asking: Callable[[float], None],
+    async def _claim_watched(
+        self, agent: str, types: str | Iterable[str], *, lease: float, wait: float | None, watch: steps.Watch
     ) -> Claim | NoClaim:
-        """For the worker: as claim, and ``asking`` is told time.monotonic() before each call that may claim."""
+        """As claim, for those who keep the claim's lease themselves."""
         now = time.monotonic
-        todo = steps.claim(self.keys, agent, types, lease=lease, wait=wait, request=None, now=now, asking=asking)
+        todo = steps.claim(self.keys, agent, types, lease=lease, wait=wait, request=None, now=now, watch=watch)
         return await self._drive_to_end(todo)
 
     async def enqueue_many(

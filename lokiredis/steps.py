@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from . import arguments, commands
 from .commands import Command
-from .errors import DependencyCycle, InvalidTask, LokiRedisError, TaskExists, TaskNotFound
+from .errors import DependencyCycle, InvalidTask, LokiRedisError, QueueUnavailable, TaskExists, TaskNotFound
 from .keys import Keys
 from .models import Claim, Enqueued, NewTask, NoClaim
 from .review import DeadGroup, DeadLetter
@@ -41,9 +41,24 @@ class Block:
 
 @dataclass(frozen=True)
 class Sleep:
-    """Wait here."""
+    """Wait here. ``unanswered``: the call that will be sent again then; it may have claimed something already."""
 
     seconds: float
+    unanswered: Command[Any] | None = None
+
+
+class Watch:
+    """Is told how a waiting claim goes."""
+
+    #: time.monotonic() before the call that was answered was first sent: from then on its lease holds.
+    asked = 0.0
+
+    def away(self, error: QueueUnavailable) -> float:
+        """Seconds after which the same call is sent again, or raises. Another call would leave its claim behind."""
+        raise error
+
+    def back(self) -> None:
+        """There is an answer."""
 
 
 Step = Command[Any] | Block | Sleep
@@ -80,32 +95,16 @@ def claim(
     wait: float | None,
     request: str | None,
     now: Callable[[], float],
-    asking: Callable[[float], None] | None = None,
+    watch: Watch | None = None,
 ) -> Steps[Claim | NoClaim]:
-    """Claim; while there is nothing, block on the types' marks until there is, or ``wait`` seconds have passed.
-
-    ``asking`` is told the time before each call that may claim: from the last one on the lease holds.
-    """
+    """Claim; while there is nothing, block on the types' marks until there is, or ``wait`` seconds have passed."""
+    watch = watch or Watch()
     names = arguments.task_types(types)
-    again = commands.claim_once(keys, agent, names, lease=lease, request=request)
-    return (yield from claim_by(again, keys, names, wait=wait, now=now, asking=asking))
-
-
-def claim_by(
-    again: Command[Claim | NoClaim],
-    keys: Keys,
-    names: Sequence[str],
-    *,
-    wait: float | None,
-    now: Callable[[], float],
-    asking: Callable[[float], None] | None = None,
-) -> Steps[Claim | NoClaim]:
-    """As :func:`claim`, by this command each time: a claim whose reply was lost is told once more (design rule 9)."""
     ends = None if wait is None else now() + arguments.wait_ms(wait, "wait") / 1000
     while True:
-        if asking is not None:
-            asking(now())
-        found: Claim | NoClaim = yield again
+        watch.asked = now()
+        command = commands.claim_once(keys, agent, names, lease=lease, request=request)
+        found = yield from _answered(command, watch)
         if isinstance(found, Claim):
             return found
         left = None if ends is None else ends - now()
@@ -116,6 +115,17 @@ def claim_by(
             continue
         # A held agent must not take a mark that another could use.
         yield Sleep(pause) if found.reason == "held" else Block([keys.wake(type) for type in names], pause)
+
+
+def _answered(command: Command[T], watch: Watch) -> Steps[T]:
+    while True:
+        try:
+            answer: T = yield command
+        except QueueUnavailable as e:
+            yield Sleep(watch.away(e), command)
+        else:
+            watch.back()
+            return answer
 
 
 def _pause(retry_after: float | None, left: float | None) -> float | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..line_file import write_line
+from .log_lines import print_log
 from .session import Session, document
 from .text import clock, safe
 from .unwinding import unwinding
@@ -77,6 +78,7 @@ def follow_events(
         begin = newest(queue)
         place.keep(begin)
     count = 0
+    print_log("lokiredis.events")
     with unwinding():
         for event in queue.events(since=begin, follow=True):
             if not takes(event):

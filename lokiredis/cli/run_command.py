@@ -45,6 +45,8 @@ class RunCommand:
 
     def __call__(self, event: Event) -> str | None:
         """What went wrong, if anything did."""
+        from ..worker.orphans import dies_with_us
+
         name = self._words[0]
         try:
             # A group of its own, so that what the command started can be ended with it. Standard output is for events.
@@ -54,6 +56,8 @@ class RunCommand:
                 stdout=_STANDARD_ERROR,
                 env=os.environb | _environment(event),
                 start_new_session=True,
+                # Killed with -9 we end nothing any more, and the next run handles the event again, beside it.
+                preexec_fn=dies_with_us(),
             )
         except (OSError, ValueError) as e:
             return f"{name} cannot be run: {getattr(e, 'strerror', None) or e}"

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from .limits import agent_name, some_types, task_type
+from .log_lines import clock_now, print_log
 from .params import duration, lease_time
 from .session import Session, pass_session
-from .text import clock, safe
+from .text import safe
 from .verb import Verb
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def worker(
     from ..embedded import find_folder
 
     where = logs or find_folder() / "logs" / "tasks"
-    _print_log()
+    print_log("lokiredis.worker")
     url, name = session.target()
 
     async def work() -> int:
@@ -156,7 +157,11 @@ def worker(
             environment = {"LOKIREDIS_URL": url, "LOKIREDIS_QUEUE": name, "LOKIREDIS_AGENT": made.agent}
             handler = CommandHandler([found, *command[1:]], logs=where, grace=seconds, environment=environment)
             made.handler(*type)(handler)
-            return await _run(made, queue, health_file, health_port, stuck_after)
+            handler.start()
+            try:
+                return await _run(made, queue, health_file, health_port, stuck_after)
+            finally:
+                handler.stop()
 
     sys.exit(asyncio.run(work()))
 
@@ -190,26 +195,3 @@ async def _run(
         await health.stop()
     click.echo(f"{clock_now()} stopped: {worker.completed} completed, {worker.failed} failed", err=True)
     return code
-
-
-def clock_now() -> str:
-    """The time that a line of the log begins with."""
-    from datetime import datetime, timezone
-
-    return clock(datetime.now(timezone.utc))
-
-
-def _print_log() -> None:
-    """The worker's own words on standard error, safe to print: ids and errors come from others."""
-    import logging
-
-    class Lines(logging.Formatter):
-        def format(self, record: logging.LogRecord) -> str:
-            return f"{clock_now()} {safe(record.getMessage())}"
-
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Lines())
-    found = logging.getLogger("lokiredis.worker")
-    found.addHandler(handler)
-    found.setLevel(logging.INFO)
-    found.propagate = False

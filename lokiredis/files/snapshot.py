@@ -40,6 +40,8 @@ class Taken:
     written: list[str]
     reports: int
     reports_left: int
+    #: Reviews of dead letters that were written down.
+    decisions: int
     #: What a person should know.
     notes: list[str]
 
@@ -124,9 +126,17 @@ class Snapshot:
             raise
         mirror.touched.clear()
         reports, left = self._archive.add(root, mirror, mirror.ids(State.COMPLETED), _MOST_REPORTS)
-        self._reviews.append(root)
-        counts = {each.value: count for each, count in scene.counts.items()}
-        return Taken(from_epoch(mirror.now), mirror.exact, mirror.cursor, counts, written, reports, left, notes)
+        return Taken(
+            at=from_epoch(mirror.now),
+            exact=mirror.exact,
+            cursor=mirror.cursor,
+            counts={each.value: count for each, count in scene.counts.items()},
+            written=written,
+            reports=reports,
+            reports_left=left,
+            decisions=self._reviews.append(root),
+            notes=notes,
+        )
 
     def _scene(self, state: Folder, mirror: Mirror) -> Scene:
         from .. import __version__

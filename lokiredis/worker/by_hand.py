@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -95,18 +94,13 @@ class AsyncWork:
 
     async def __aenter__(self) -> WorkedClaim | NoClaim:
         """The claim; else NoClaim, which is falsy and says why."""
-        asked = time.monotonic()
-
-        def note(at: float) -> None:
-            nonlocal asked
-            asked = at
-
-        found = await self._queue._claim_noting(
-            self._agent, self._types, lease=self._lease, wait=self._wait, asking=note
+        watch = steps.Watch()
+        found = await self._queue._claim_watched(
+            self._agent, self._types, lease=self._lease, wait=self._wait, watch=watch
         )
         if isinstance(found, NoClaim):
             return found
-        self._job = Job(found, asked)
+        self._job = Job(found, watch.asked)
         self._claim = WorkedClaim(self._queue, self._job, found.task.checkpoint)
         self._me = asyncio.current_task()
         loop = asyncio.get_running_loop()
@@ -160,27 +154,11 @@ class Work:
 
     def __enter__(self) -> BlockingClaim | NoClaim:
         """The claim; else NoClaim, which is falsy and says why."""
-        asked = time.monotonic()
-
-        def note(at: float) -> None:
-            nonlocal asked
-            asked = at
-
-        found: Claim | NoClaim = self._queue._drive(
-            steps.claim(
-                self._queue.keys,
-                self._agent,
-                self._types,
-                lease=self._lease,
-                wait=self._wait,
-                request=None,
-                now=time.monotonic,
-                asking=note,
-            )
-        )
+        watch = steps.Watch()
+        found = self._queue._claim_watched(self._agent, self._types, lease=self._lease, wait=self._wait, watch=watch)
         if isinstance(found, NoClaim):
             return found
-        self._job = Job(found, asked)
+        self._job = Job(found, watch.asked)
         self._claim = BlockingClaim(self._queue, self._job, found.task.checkpoint)
         self._leases = Leases(heartbeat_queue(self._queue), self._lease, self._stop)
         self._leases.hold(self._job)

@@ -17,9 +17,11 @@ from ..errors import LokiRedisError, QueueUnavailable
 from .context import Context
 from .files import TaskFiles
 from .job import Stop
+from .keeper import Keeper
 from .log import AttemptLog
 from .orphans import dies_with_us
 from .outcomes import AttemptFailed, HandBack
+from .scratch import Scratch
 
 log = logging.getLogger("lokiredis.worker")
 
@@ -41,14 +43,26 @@ class CommandHandler:
     def __init__(
         self, argv: Sequence[str], *, logs: Path, grace: Callable[[Stop | None], float], environment: dict[str, str]
     ) -> None:
+        self.scratch = Scratch()
+        self.keeper = Keeper()
         self.argv = list(argv)
         self.logs = logs
         self.grace = grace
         self.environment = environment
 
+    def start(self) -> None:
+        """Be ready for the first task. Raises OSError when there is no room for its files."""
+        self.scratch.start()
+        self.keeper.start()
+
+    def stop(self) -> None:
+        """The last task has ended."""
+        self.keeper.stop()
+        self.scratch.stop()
+
     async def __call__(self, context: Context) -> Any:
         """Run the command for one task; its result, or what it said, as an exception."""
-        with tempfile.TemporaryDirectory(prefix="lokiredis-task-", ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(dir=self.scratch.path, ignore_cleanup_errors=True) as folder:
             files = TaskFiles(Path(folder), context)
             run = _Run(self, context, files)
             try:
@@ -76,11 +90,12 @@ class _Run:
                 start_new_session=True,
                 # A worker that is killed with -9 ends nothing any more, and its command would work on beside whoever
                 # has the task next.
-                preexec_fn=dies_with_us(),
+                preexec_fn=dies_with_us(self.handler.keeper.announce),
                 env={**os.environ, **self.handler.environment, **self.files.environment},
             )
         except OSError as e:
             raise AttemptFailed(f"{self.handler.argv[0]} can't be started: {e.strerror or e}") from e
+        self.handler.keeper.holds(process.pid)
         pipes = [
             asyncio.ensure_future(self._feed(process)),
             asyncio.ensure_future(self._keep(process.stdout, self.out, _RESULT_BYTES)),
@@ -100,6 +115,7 @@ class _Run:
             await asyncio.gather(*pipes, looking, return_exceptions=True)
             # What the command left behind must not go on working on a task that is over.
             _kill(process.pid, signal.SIGKILL)
+            self.handler.keeper.lets_go(process.pid)
         return await self._outcome(code)
 
     async def _outcome(self, code: int) -> Any:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("lokiredis.worker")
 
 #: How often the file is written and the worker looked at, in seconds, at most.
-_LOOK = 5.0
+LOOK = 5.0
 
 
 class Health:
@@ -67,7 +67,7 @@ class Health:
         }
 
     def _watch(self) -> None:
-        pause = min(_LOOK, self._stuck_after / 4)
+        pause = min(LOOK, self._stuck_after / 4)
         while True:
             state = self._state()
             if not state["ok"]:

@@ -7,6 +7,7 @@ import enum
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from ..models import Claim
@@ -31,7 +32,7 @@ class Job:
     held_until: float = field(init=False)
     limit: float = field(init=False)
     work: asyncio.Task[None] | None = field(init=False, default=None)
-    #: Whether the work has come to its first step.
+    #: Whether its handler was called. Until then nothing has to be cut off, and the claim may still be in doubt.
     begun: bool = field(init=False, default=False)
     stopped: Stop | None = field(init=False, default=None)
     #: Where a plain function runs.
@@ -44,6 +45,14 @@ class Job:
     def renewed(self, asked: float) -> None:
         """A heartbeat came through that was sent then."""
         self.held_until = max(self.held_until, asked + self.claim.lease)
+
+    def confirmed(self, asked: float, deadline: datetime) -> None:
+        """The first heartbeat of a claim whose answer came late, sent at *asked*: by it the attempt is only so old.
+
+        Counted from when the claim was asked for, an outage would be time of the attempt, and fail it unbegun.
+        """
+        self.renewed(asked)
+        self.limit = asked + self.claim.task.timeout - (deadline - self.claim.deadline).total_seconds()
 
     def moved_on(self, seconds: float) -> None:
         """A hold keeps the claim for so long, and does not count as time of the attempt (design rule 15)."""

@@ -72,12 +72,18 @@ class Leases:
     def _run(self) -> None:
         self._tell(self.lease / 3)
         while not self._ended.wait(self._pause()):
-            self._tell(self.lease / 3)
-            with self._lock:
-                jobs = list(self._jobs.values())
-            for first in range(0, len(jobs), _AT_ONCE):
-                self._renew(jobs[first : first + _AT_ONCE])
+            try:
+                self._tell(self.lease / 3)
+                self._renew_all()
+            except Exception:
+                log.exception("the claims were not renewed")  # but will be: without this thread all leases would end
         self._tell(0)
+
+    def _renew_all(self) -> None:
+        with self._lock:
+            jobs = list(self._jobs.values())
+        for first in range(0, len(jobs), _AT_ONCE):
+            self._renew(jobs[first : first + _AT_ONCE])
 
     def _tell(self, every: float) -> None:
         """Not to be heard is no reason to end anything: leases decide."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from ..errors import LokiRedisError
+from ..outages import FAILURES
 from ..queue import AsyncQueue
 
 #: After the channel broke, in seconds.
@@ -26,5 +27,5 @@ class Listener:
                 async for signal in self._queue.listen():
                     if signal.signal == "CANCEL":
                         self._cancelled(str(signal.data["id"]), int(signal.data["token"]))
-            except (LokiRedisError, OSError):
+            except (LokiRedisError, *FAILURES):
                 await asyncio.sleep(_PAUSE)

@@ -12,17 +12,20 @@ from functools import cache
 _PR_SET_PDEATHSIG = 1
 
 
-def dies_with_us() -> Callable[[], None] | None:
+def dies_with_us(first: Callable[[], None] | None = None) -> Callable[[], None] | None:
     """For ``preexec_fn``: Linux then ends the child with SIGKILL when the thread that starts it ends. Elsewhere None.
 
-    It does not reach what the child starts itself, and a set-user-id program is exempt (prctl(2)).
+    It does not reach what the child starts itself, and a set-user-id program is exempt (prctl(2)). *first* is called
+    in the child, too, before anything else.
     """
     if sys.platform != "linux":
-        return None
+        return first
     # Found before the fork: an import or dlopen in the child may wait for ever, for a lock that a thread of ours held.
     prctl, us, number = _prctl(), os.getpid(), int(signal.SIGKILL)
 
     def ask() -> None:
+        if first is not None:
+            first()
         prctl(_PR_SET_PDEATHSIG, number)
         # Whoever died before it asked is never told of.
         if os.getppid() != us:

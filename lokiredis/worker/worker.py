@@ -1,62 +1,33 @@
-"""The worker: claims for its free slots, runs a handler for each, sends endings and new claims in one call."""
+"""The worker: what it is told to do, and its parts, from the start to the end."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-import logging
 import os
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from .. import arguments, commands, steps
-from ..commands import Command
+from .. import arguments
 from ..commands.command import host_name
-from ..errors import DecisionReportMissing, InvalidTask, LokiRedisError, QueueUnavailable
-from ..models import Claim, Exchange, Failed, Heartbeat, NoClaim, Released
+from ..errors import InvalidTask, QueueUnavailable
 from ..queue import AsyncQueue, Queue
-from ..ratelimit import is_rate_limit
 from .background import end
-from .context import Context, ThreadContext
+from .deadlines import Deadlines
 from .job import Job, Stop
 from .leases import Leases
 from .listening import Listener
-from .outcomes import Ending, ended, raised, told
+from .outage import Outage
+from .pump import LAST_WORDS, Pump
+from .runs import Handler, Runs
 from .twins import heartbeat_queue
 
-log = logging.getLogger("lokiredis.worker")
-
-Handler = Callable[[Any], Any]
 H = TypeVar("H", bound=Handler)
 
-#: How long one claim waits on the server before the worker looks around. As short as the claim's own rounds of half a
-#: minute it would make three calls of each: when the round ends, when the wait ends, and the next one's first.
-_WAIT = 600.0
 #: An idle worker of which nothing is new announces itself only every so many times: most of what a thousand of them
 #: cost their server was that.
 _QUIET = 3
-#: How often leases and time limits are looked at, in seconds, at most.
-_TICK = 0.5
-_MOST_ENDINGS = 1000
-#: When it stops while Redis is away: how long it tries to tell what became of its tasks, in seconds.
-_LAST_WORDS = 5.0
-#: After a refused call, before the next: first, longest.
-_BACKOFF = 0.1, 5.0
-
-
-@dataclass
-class _Call:
-    """An exchange. ``given_up``: Redis may have carried it out, so the same call is made once more."""
-
-    command: Command[Exchange]
-    sent: list[tuple[Job, Ending]]
-    limit: int
-    given_up: bool = False
 
 
 class Worker:
@@ -90,29 +61,16 @@ class Worker:
         self.grace = arguments.wait_ms(grace, "grace") / 1000
         if self.grace < 0:
             raise InvalidTask("not negative", field="grace")
-        self.on_lost_lease = on_lost_lease
         self._handlers: dict[str, Handler] = {}
-        self._jobs: dict[str, Job] = {}
-        self._endings: deque[tuple[Job, Ending]] = deque()
-        self._free = concurrency
-        self._dry = False
-        self._stopping = False
-        self._hurry = False
-        #: Whether Redis can't be reached at present.
-        self.away = False
-        self._alive = time.monotonic()
-        self._sent: float | None = None
-        self._wake: asyncio.Event
-        self._asking: asyncio.Task[Any] | None = None
-        self._unanswered: _Call | None = None
-        self._leases: Leases
-        self._threads: ThreadPoolExecutor
+        self._outage = Outage()
+        self._runs = Runs(queue, self._handlers, self._outage, concurrency=concurrency)
+        self._pump = Pump(
+            queue, self._runs, self._outage, agent=self.agent, types=self._handlers, lease=lease, grace=self.grace
+        )
         #: What was announced last, and how many times it was left out since, as nothing was new.
         self._announced: tuple[list[str], int, int] | None = None
         self._not_announced = 0
-        #: Tasks that this worker completed, and attempts of it that failed.
-        self.completed = 0
-        self.failed = 0
+        self._deadlines = Deadlines(self._runs, lease=lease, stop_overdue=on_lost_lease == "stop")
 
     def handler(self, *types: str) -> Callable[[H], H]:
         """Decorates the function for tasks of these types. It gets a Context (a plain function: a ThreadContext).
@@ -126,6 +84,8 @@ class Worker:
             raise InvalidTask("a handler is for one type or more", field="types")
 
         def register(function: H) -> H:
+            # The claim that names more is refused, and so would every ending be that goes with it.
+            arguments.task_types([*self._handlers, *names])
             for name in names:
                 if name in self._handlers:
                     raise InvalidTask(f"there is a handler for {name} already", field="types")
@@ -142,356 +102,58 @@ class Worker:
     @property
     def running(self) -> list[Job]:
         """What is being worked on."""
-        return [job for job in self._jobs.values() if job.work is not None]
+        return self._runs.running
+
+    @property
+    def completed(self) -> int:
+        """How many tasks it completed."""
+        return self._pump.completed
+
+    @property
+    def failed(self) -> int:
+        """How many of its attempts failed."""
+        return self._pump.failed
+
+    @property
+    def away(self) -> bool:
+        """Whether Redis can't be reached at present."""
+        return self._outage.away
 
     @property
     def silent_for(self) -> float:
         """Seconds without a sign of life: the event loop stands still, or a call has not come back."""
         now = time.monotonic()
-        return now - min(self._alive, now if self._sent is None else self._sent)
+        sent = self._pump.sent
+        return now - min(self._deadlines.looked, now if sent is None else sent)
 
     def stop(self) -> None:
         """Claim no more; give running work the grace, then hand the rest back. Called again: hand it back at once."""
-        self._hurry = self._stopping
-        self._stopping = True
-        self.queue.retry_for = min(self.queue.retry_for, _LAST_WORDS)
-        self._wake.set()
+        self._pump.stop()
 
     async def run(self) -> None:
         """Work until :meth:`stop`. Raises what the queue refuses for good, such as SchemaMismatch."""
         if not self._handlers:
             raise InvalidTask("a worker needs a handler", field="types")
         loop = asyncio.get_running_loop()
-        self._wake = asyncio.Event()
-        self._threads = ThreadPoolExecutor(self.concurrency, "lokiredis-handler")
 
         def stop(job: Job, why: Stop) -> None:
-            loop.call_soon_threadsafe(self._stop_job, job, why)
+            loop.call_soon_threadsafe(self._runs.stop, job, why)
 
         def outage(error: QueueUnavailable | None) -> None:
-            say = self._say_back if error is None else partial(self._say_away, error)
-            loop.call_soon_threadsafe(say)
+            loop.call_soon_threadsafe(self._outage.ends if error is None else partial(self._outage.begins, error))
 
-        self._leases = Leases(heartbeat_queue(self.queue), self.lease, stop, self._announce, outage)
-        listener = Listener(self.queue, self._cancelled)
-        self._leases.start()
-        background = [asyncio.ensure_future(listener.run()), asyncio.ensure_future(self._look_after_leases())]
+        leases = Leases(heartbeat_queue(self.queue), self.lease, stop, self._announce, outage)
+        self._runs.start(leases)
+        leases.start()
+        listener = Listener(self.queue, self._runs.cancelled)
+        background = [asyncio.ensure_future(listener.run()), asyncio.ensure_future(self._deadlines.run())]
         try:
-            await self._pump()
+            await self._pump.run()
         finally:
-            await end(*background, *([self._asking] if self._asking else []))
-            await asyncio.to_thread(self._leases.stop)
-            self._threads.shutdown(wait=False, cancel_futures=True)
-
-    # Claims and endings
-
-    async def _pump(self) -> None:
-        """Send endings as they come, and fill the free slots; the rest of the time wait for either."""
-        ends: float | None = None
-        given_up = float("inf")
-        pause = _BACKOFF[0]
-        while True:
-            self._wake.clear()
-            if self._stopping:
-                if ends is None:
-                    ends = await self._begin_to_stop()
-                    given_up = ends + _LAST_WORDS
-                if not self._jobs and self._unanswered is None:
-                    return
-                # Nobody is there to take the last endings: the tasks come back with the end of their leases.
-                if self.away and not self.running and (self._hurry or time.monotonic() >= given_up):
-                    untold = len(self._endings) + (len(self._unanswered.sent) if self._unanswered else 0)
-                    log.warning("Redis is away: %d endings were not told", untold)
-                    return
-                if self._hurry or time.monotonic() >= ends:
-                    for job in self.running:
-                        self._stop_job(job, Stop.SHUTDOWN)
-                    ends = float("inf")
-            try:
-                if self._unanswered or self._endings or (self._wanted() and not self._dry):
-                    await self._exchange()
-                    pause = _BACKOFF[0]
-                    continue
-                if self._wanted() and self._asking is None:
-                    self._asking = asyncio.ensure_future(self._ask())
-                await self._until_woken(ends)
-            except QueueUnavailable as e:
-                self._say_away(e)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _BACKOFF[1])
-
-    def _wanted(self) -> int:
-        return 0 if self._stopping else self._free - (self._asking is not None)
-
-    async def _begin_to_stop(self) -> float:
-        if self._asking is not None:
-            await end(self._asking)  # what it claims in this moment it hands back
-        return time.monotonic() + self.grace
-
-    async def _until_woken(self, ends: float | None) -> None:
-        left = None if ends is None or ends == float("inf") else max(ends - time.monotonic(), 0)
-        try:
-            await asyncio.wait_for(self._wake.wait(), left)
-        except asyncio.TimeoutError:
-            pass
-
-    async def _ask(self) -> None:
-        """Wait on the server for one task: then there may be more."""
-        asked = time.monotonic()
-
-        def note(at: float) -> None:
-            nonlocal asked
-            asked = at
-
-        def claims() -> Command[Claim | NoClaim]:
-            return commands.claim_once(self.queue.keys, self.agent, self.types, lease=self.lease)
-
-        command, given_up = claims(), False
-        pause = _BACKOFF[0]
-        try:
-            while not self._stopping:
-                todo = steps.claim_by(command, self.queue.keys, self.types, wait=_WAIT, now=time.monotonic, asking=note)
-                try:
-                    found = await self.queue._drive_to_end(todo)
-                    if given_up and isinstance(found, Claim):
-                        asked = time.monotonic()
-                        if not await self._still_held([found]):
-                            command, given_up = claims(), False
-                            continue
-                except QueueUnavailable as e:
-                    # It may have given a claim for all we know: the same command will tell it again.
-                    given_up = True
-                    self._say_away(e)
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 2, _BACKOFF[1])
-                    continue
-                self._say_back()
-                given_up = False
-                pause = _BACKOFF[0]
-                if isinstance(found, Claim):
-                    self._start(found, asked)
-                    self._dry = False
-                    return
-        finally:
-            self._asking = None
-            self._wake.set()
-
-    async def _exchange(self) -> None:
-        call = self._unanswered
-        if call is None:
-            sent = [self._endings.popleft() for _ in range(min(len(self._endings), _MOST_ENDINGS))]
-            try:
-                call = self._unanswered = self._next_call(sent)
-            except InvalidTask as e:
-                await self._send_singly(sent, e)
-                return
-        self._sent = asked = time.monotonic()
-        try:
-            found = await self.queue.run(call.command)
-            claims = found.claims
-            if call.given_up and claims:
-                asked = time.monotonic()
-                claims = await self._still_held(claims)
-        except QueueUnavailable:
-            call.given_up = True
-            raise
-        except InvalidTask as e:
-            self._unanswered = None
-            await self._send_singly(call.sent, e)
-            return
-        except BaseException:
-            self._unanswered = None
-            self._endings.extendleft(reversed(call.sent))
-            raise
-        finally:
-            self._sent = None
-        self._unanswered = None
-        self._say_back()
-        self._dry = call.limit > 0 and len(found.claims) < call.limit
-        for claim in claims:
-            self._start(claim, asked)
-        self._settle(call.sent, found)
-
-    def _next_call(self, sent: list[tuple[Job, Ending]]) -> _Call:
-        limit = max(self._wanted(), 0)
-        command = commands.exchange(
-            self.queue.keys,
-            self.agent,
-            self.types,
-            finished=[ending for _, ending in sent],
-            limit=limit,
-            lease=self.lease,
-        )
-        return _Call(command, sent, limit)
-
-    async def _still_held(self, claims: Sequence[Claim]) -> list[Claim]:
-        """Those of a late answer that hold, renewed: when they were given, and what became of them, nobody knows."""
-        beats = await self.queue.heartbeat_many(claims)
-        return [
-            claim
-            for claim, beat in zip(claims, beats, strict=True)
-            if isinstance(beat, Heartbeat) and not beat.cancelled
-        ]
-
-    async def _send_singly(self, sent: list[tuple[Job, Ending]], error: InvalidTask) -> None:
-        """One ending can't be sent, such as a result that is no JSON: it becomes a failure, the others go on."""
-        if len(sent) == 1:
-            job, _ = sent[0]
-            log.warning("%s: %s", job.claim.id, error)
-            self._endings.appendleft((job, Failed(job.claim, f"the handler's result was refused: {error}")))
-            return
-        for job, ending in reversed(sent):
-            try:
-                await self.queue.exchange(self.agent, self.types, finished=[ending], limit=0)
-            except InvalidTask as e:
-                await self._send_singly([(job, ending)], e)
-            else:
-                self._settle([(job, ending)], None)
-
-    def _settle(self, sent: list[tuple[Job, Ending]], found: Exchange | None) -> None:
-        outcomes: Iterable[Any] = found.outcomes if found else [None] * len(sent)
-        for (job, ending), outcome in zip(sent, outcomes, strict=True):
-            if isinstance(outcome, DecisionReportMissing):
-                log.warning("%s", outcome)
-                self._endings.append((job, Failed(job.claim, f"the result was refused: {outcome}")))
-                self._wake.set()
-                continue
-            if isinstance(outcome, LokiRedisError):
-                log.warning("%s", outcome)
-            elif isinstance(ending, Failed):
-                self.failed += 1
-            elif not isinstance(ending, Released):
-                self.completed += 1
-            self._forget(job)
-
-    # One task
-
-    def _start(self, claim: Claim, asked: float) -> None:
-        job = Job(claim, asked)
-        if before := self._jobs.get(claim.id):
-            self._stop_job(before, Stop.LOST)  # who gives the task anew has forgotten that claim, or ended it
-        self._jobs[claim.id] = job
-        self._leases.hold(job)
-        if self._stopping:
-            self._endings.append((job, Released(claim, reason=Stop.SHUTDOWN.value)))
-            return
-        self._free -= 1
-        job.work = asyncio.ensure_future(self._work(job))
-
-    def _forget(self, job: Job) -> None:
-        self._leases.drop(job)
-        if self._jobs.get(job.claim.id) is job:
-            del self._jobs[job.claim.id]
-        self._wake.set()
-
-    async def _work(self, job: Job) -> None:
-        """Run the handler to its end, and leave the ending for the pump."""
-        ending: Ending | None = None
-        job.begun = True
-        try:
-            if job.stopped is None:
-                ending = await self._outcome(job)
-        except asyncio.CancelledError:
-            pass
-        if job.stopped is not None:
-            ending = self._ending_of_stopped(job, ending)
-        job.work = None
-        self._give_slot_back(job)
-        if ending is None:
-            self._forget(job)
-        else:
-            self._endings.append((job, ending))
-            self._wake.set()
-
-    def _give_slot_back(self, job: Job) -> None:
-        """Not before its thread has ended: nobody can end a thread, and the next task would only wait behind it."""
-        if job.thread is not None and not job.thread.done():
-            log.warning("%s: its handler goes on in its thread, and keeps the slot", job.claim.id)
-            loop = asyncio.get_running_loop()
-            job.thread.add_done_callback(lambda _: loop.call_soon_threadsafe(self._slot_is_free))
-        else:
-            self._slot_is_free()
-
-    def _slot_is_free(self) -> None:
-        self._free += 1
-        self._dry = False
-        self._wake.set()
-
-    async def _outcome(self, job: Job) -> Ending | None:
-        handler = self._handlers[job.claim.task.type]
-        context = Context(self.queue, job, job.claim.task.checkpoint)
-        while True:
-            try:
-                return ended(job.claim, await self._call(handler, context))
-            except (Exception, SystemExit) as e:  # sys.exit() in a handler is no reason to end the others
-                ending = raised(job.claim, e)
-                if job.stopped is not None:
-                    return ending
-                if not is_rate_limit(e):
-                    log.warning("%s %s", job.claim.id, told(ending))
-                    return ending
-                try:
-                    if not await self._sit_out(job, context, e):
-                        return None
-                except LokiRedisError as refused:
-                    log.warning("%s met a rate limit that the queue was not told of: %s", job.claim.id, refused)
-                    return ending
-
-    def _call(self, handler: Handler, context: Context) -> Awaitable[Any]:
-        # An object may be a handler, too: then its __call__ is what is looked at.
-        if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
-            return handler(context)  # type: ignore[no-any-return]
-        thread_context = ThreadContext(context, asyncio.get_running_loop())
-        context._job.thread = self._threads.submit(handler, thread_context)
-        return asyncio.wrap_future(context._job.thread)
-
-    async def _sit_out(self, job: Job, context: Context, error: BaseException) -> bool:
-        """Hold this agent for a rate limit; False when the task was handed back instead of waiting for it."""
-        hold = await context._send(commands.rate_limited(self.queue.keys, job.claim, error))
-        log.warning("%s met a rate limit: held for %.0f s", job.claim.id, hold.wait)
-        if hold.released:
-            return False
-        job.moved_on(hold.wait)
-        await asyncio.sleep(hold.wait)
-        # A command stores its checkpoint by itself: what it is to go on from stands in the queue alone.
-        context.saved = (await context._send(commands.get(self.queue.keys, job.claim.id))).checkpoint
-        return True
-
-    # What ends work before its time
-
-    def _cancelled(self, id: str, token: int) -> None:
-        job = self._jobs.get(id)
-        if job is not None and job.claim.token == token:
-            self._stop_job(job, Stop.CANCELLED)
-
-    def _stop_job(self, job: Job, why: Stop) -> None:
-        if job.stopped is not None or job.work is None:
-            return
-        job.stopped = why
-        log.warning("%s is stopped: %s", job.claim.id, why.value)
-        # Cancelled before its first step it would never run, and never give back its slot.
-        if job.begun:
-            job.work.cancel()
-
-    def _ending_of_stopped(self, job: Job, ending: Ending | None) -> Ending | None:
-        if job.stopped in (Stop.CANCELLED, Stop.LOST):
-            return None
-        if job.stopped is Stop.TIMEOUT:
-            return Failed(job.claim, f"timeout: it took longer than {job.claim.task.timeout:g} s")
-        # What came to its end meanwhile counts: nobody else can have the task while the claim holds.
-        if ending is not None and not isinstance(ending, Failed):
-            return ending
-        return Released(job.claim, reason=job.stopped.value if job.stopped else "")
-
-    async def _look_after_leases(self) -> None:
-        while True:
-            await asyncio.sleep(min(_TICK, self.lease / 10))
-            self._alive = now = time.monotonic()
-            for job in self.running:
-                if now >= job.limit:
-                    self._stop_job(job, Stop.TIMEOUT)
-                elif now >= job.held_until and self.on_lost_lease == "stop":
-                    self._stop_job(job, Stop.OVERDUE)
+            await self._pump.end()
+            await end(*background)
+            await self._runs.end(LAST_WORDS)
+            await asyncio.to_thread(leases.stop)
 
     def _announce(self, queue: Queue, every: float) -> None:
         tasks = [job.claim.id for job in self.running]
@@ -504,15 +166,3 @@ class Worker:
         every = every * _QUIET if quiet else every
         queue.announce(self.agent, self.types, tasks=tasks, completed=done, failed=failed, every=every)
         self._announced, self._not_announced = (tasks, done, failed), 0
-
-    # Outages
-
-    def _say_away(self, error: QueueUnavailable) -> None:
-        if not self.away:
-            log.warning("%s; going on as soon as it is back", error)
-        self.away = True
-
-    def _say_back(self) -> None:
-        if self.away:
-            log.warning("Redis is back")
-        self.away = False

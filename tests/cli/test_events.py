@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from lokiredis import Failed, Queue
 from lokiredis.cli.following import Place
 from lokiredis.event_kinds import ALERTS, KINDS
 
+from ..conftest import lacking
 from ..lua.moves import add, add_many, bury, take
-from ..servers import RedisServer
+from ..servers import RedisServer, programs
 from ..waiting import wait_until
 from .conftest import Cli, Program
 from .test_process import wait_until_blocked
@@ -228,6 +229,25 @@ def test_following_writes_a_line_for_each_event_at_once(program: Program, queue:
         assert f"  enqueued           {id}  a  -  -\n" in people.stdout.readline().decode()
 
 
+def test_an_outage_is_told_once(program: Program, queue_name: str) -> None:
+    """And its end: nobody could tell it from a queue in which nothing happens. Then it goes on."""
+    with RedisServer(programs().get("redis7") or lacking("redis7: no such server"), appendonly=True) as mortal:
+        following = program.start("--url", mortal.url, "--queue", queue_name, "events", "--follow", "--json")
+        wait_until_blocked(mortal)
+        assert following.stderr is not None
+        assert following.stdout is not None
+        mortal.kill()
+        assert b"Redis cannot be reached" in following.stderr.readline()
+        mortal.restart()
+        assert following.stderr.readline().endswith(b"Redis is back\n")
+        with Queue.from_url(mortal.url, queue_name) as queue:
+            add(queue, "x")
+        assert json.loads(following.stdout.readline())["id"] == "x"
+        following.terminate()
+        _, rest = following.communicate(timeout=30)
+        assert rest == b""
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -15), (signal.SIGHUP, -1)])
 def test_a_signal_ends_it(number: signal.Signals, code: int, program: Program, server7: RedisServer) -> None:
     """At once, without a traceback; Ctrl-C with 130, the others as they end any program."""
@@ -374,6 +394,25 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_started(
     assert err.decode().splitlines()[0].endswith("was killed after 1s (dead x)")
     assert got_ids(tmp_path) == ["x", "y"]
     wait_until(lambda: not lives(int((tmp_path / "pid").read_text())))
+
+
+def test_a_command_ends_with_the_one_who_is_killed(
+    program: Program, queue: Queue, server7: RedisServer, tmp_path: Path, recorder: Callable[..., str]
+) -> None:
+    """Else it would work on beside the next run, which handles the same alert."""
+    code = "open('own.new', 'w').write(str(os.getpid())); os.rename('own.new', 'own'); import time; time.sleep(600)"
+    following = program.start("events", "--alerts", "--exec", recorder(code))
+    wait_until_blocked(server7)
+    bury(queue, "x")
+    wait_until((tmp_path / "own").exists, timeout=30)
+    command = int((tmp_path / "own").read_text())
+    assert lives(command)
+    following.kill()
+    try:
+        wait_until(lambda: not lives(command))
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(command, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -15)])

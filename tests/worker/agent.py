@@ -63,8 +63,13 @@ def main() -> None:
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         Path(payload["pids"]).write_text(str(child.pid))
     seen = {name: value for name, value in os.environ.items() if name.startswith("LOKIREDIS_")}
-    output = {"argv": sys.argv[1:], "environment": seen, "checkpoint": checkpoint.exists() and checkpoint.read_text()}
-    print("the last line counts")
+    output = {
+        "argv": sys.argv[1:],
+        "environment": seen,
+        "task": task,
+        "checkpoint": checkpoint.exists() and checkpoint.read_text(),
+    }
+    print(payload.get("prints", "the last line counts"))
     print(json.dumps({"output": output, "decisionReport": REPORT}))
 
 

@@ -113,16 +113,22 @@ def test_100_megabytes_of_output(queue: Queue, start: Start, tmp_path: Path) -> 
     assert log.stat().st_size < 11_000_000
 
 
-def test_fields_of_a_task_are_data(queue: Queue, start: Start) -> None:
+def test_fields_of_a_task_are_data(queue: Queue, start: Start, tmp_path: Path) -> None:
     """What looks like an option, a command or the end of a line reaches the command as it is, and only as data."""
     hostile = "--help\n$(touch stolen); `touch stolen` 'x' \"y\" \x1b[31m"
-    queue.enqueue(type="a", id="x", payload={"text": hostile}, title=hostile, max_retries=1)
+    queue.enqueue(
+        type="a", id="x", payload={"text": hostile, "--does": "-x"}, title=hostile, max_retries=1, **{"-v": "-"}
+    )
     queue.enqueue(type="a", id="y", payload={"does": "exit", "code": 1, "says": hostile}, max_retries=1)
     process = start("--concurrency", "2")
     task, other = _ended(queue, "x"), _ended(queue, "y")
     assert task.state is State.COMPLETED
     assert task.result is not None
     assert task.result["output"]["argv"] == []
+    given = task.result["output"]["task"]
+    assert (given["payload"], given["title"], given["-v"]) == ({"text": hostile, "--does": "-x"}, hostile, "-")
+    assert not any("touch" in value for value in task.result["output"]["environment"].values())
+    assert not list(tmp_path.rglob("stolen"))
     assert other.last_error == hostile
     process.terminate()
     _, said = process.communicate(timeout=20)
@@ -157,22 +163,25 @@ def test_what_a_command_leaves_behind_is_ended(queue: Queue, start: Start, tmp_p
 def test_the_command_of_a_worker_that_is_killed(
     queue: Queue, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It ends, too: nothing works on beside the one who has the task next."""
-    # The folder of a killed worker's task stays.
+    """It ends, with what it started: nothing works on beside who has the task next. The next worker cleans up."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    code = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
     pids = tmp_path / "pids"
-    _add(queue)
-    process = start(command=(sys.executable, "-c", code, str(pids)))
+    _add(queue, does="ignores", pids=str(pids))
+    process = start()
     wait_until(lambda: pids.exists() and pids.read_text(), timeout=20)
-    command = int(pids.read_text())
-    assert alive(command)
+    group = [int(pid) for pid in pids.read_text().split()]
+    assert all(map(alive, group))
+    [left] = tmp_path.glob("lokiredis-tasks-*")
     process.kill()
     try:
-        wait_until(lambda: not alive(command), timeout=5)
+        wait_until(lambda: not any(map(alive, group)), timeout=5)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(command, signal.SIGKILL)
+        for pid in group:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    assert left.exists()
+    start()
+    wait_until(lambda: not left.exists(), timeout=20)
 
 
 def test_a_rate_limit_in_standard_error(queue: Queue, start: Start) -> None:
@@ -219,14 +228,62 @@ def test_a_second_signal_releases_at_once(queue: Queue, start: Start, tmp_path: 
     assert _ended(queue).attempts[0].outcome == "released"
 
 
-def test_a_full_disk_for_logs(queue: Queue, start: Start) -> None:
-    """The work goes on without its log, and the worker says so."""
-    _add(queue)
-    process = start("--logs", "/dev/null/logs")
+@pytest.mark.parametrize("where", ["no folder", "full"])
+def test_a_full_disk_for_logs(queue: Queue, start: Start, tmp_path: Path, where: str) -> None:
+    """The work goes on without its log, and the worker says so, once for each; it does the next task, too."""
+    logs = tmp_path / "logs" if where == "full" else Path("/dev/null/logs")
+    if where == "full":
+        logs.mkdir()
+        for id in ("x", "y"):
+            (logs / f"{id}-1.log").symlink_to("/dev/full")
+    _add(queue, prints="line\n" * 50_000)
+    process = start("--logs", str(logs))
     assert _ended(queue).state is State.COMPLETED
+    _add(queue, "y")
+    assert _ended(queue, "y").state is State.COMPLETED
     process.terminate()
     _, said = process.communicate(timeout=20)
-    assert "can't be written, the work goes on without" in said
+    lines = [line for line in said.splitlines() if "can't be written, the work goes on without" in line]
+    assert len(lines) == 2
+    assert all(("No space left on device" if where == "full" else "Not a directory") in line for line in lines)
+
+
+def test_control_characters_in_the_log(queue: Queue, start: Start, tmp_path: Path) -> None:
+    """They stand there escaped: whoever looks at it keeps his terminal."""
+    _add(queue, prints="a\x1b[2Jb\x07\tc\r\nd")
+    start()
+    _ended(queue)
+    log = tmp_path / ".loki" / "logs" / "tasks" / "x-1.log"
+    assert log.read_bytes().startswith(b"a\\x1b[2Jb\\x07\tc\nd\n")
+
+
+def test_the_timeout_ends_the_whole_group(queue: Queue, start: Start, tmp_path: Path) -> None:
+    """The attempt fails, and says why; the worker goes on."""
+    pids = tmp_path / "pids"
+    queue.enqueue(type="a", id="x", payload={"does": "waits", "pids": str(pids)}, max_retries=1, timeout=3)
+    start("--grace", "1s")
+    task = _ended(queue)
+    assert (task.state, task.last_error) == (State.DEAD_LETTER, "timeout: it took longer than 3 s")
+    wait_until(lambda: not any(map(alive, map(int, pids.read_text().split()))), timeout=20)
+    _add(queue, "y")
+    assert _ended(queue, "y").state is State.COMPLETED
+
+
+def test_a_command_that_goes_away(queue: Queue, start: Start, tmp_path: Path) -> None:
+    """It was there when the worker began: the attempt fails and says so."""
+    gone = tmp_path / "gone"
+    gone.write_text("#!/bin/sh\nexit 75\n")
+    gone.chmod(0o755)
+    process = start(command=(str(gone),))
+    assert process.stderr is not None
+    while "works on" not in process.stderr.readline():
+        pass
+    gone.unlink()
+    _add(queue)
+    task = _ended(queue)
+    assert task.state is State.DEAD_LETTER
+    assert task.last_error == f"{gone} can't be started: No such file or directory"
+    assert process.poll() is None
 
 
 def test_health_on_a_port(queue: Queue, start: Start) -> None:

@@ -138,6 +138,21 @@ async def test_a_restart_of_redis_ends_nothing(mortal: RedisServer, queue_name: 
         await asyncio.wait_for(run, 20)
 
 
+async def test_an_idle_worker_sees_that_redis_is_back(mortal: RedisServer, queue_name: str) -> None:
+    """Without a task that would tell it, and long before its wait for one ends."""
+    async with AsyncQueue.from_url(mortal.url, queue_name, retry_for=0.5) as used:
+        worker = Worker(used, agent="me")
+        worker.handler("a")(lambda context: REPORT)
+        run = started(worker)
+        await until(lambda: worker._pump.asking is not None)
+        await asyncio.to_thread(mortal.kill)
+        await until(lambda: worker.away, timeout=20)
+        await asyncio.to_thread(mortal.restart)
+        await until(lambda: not worker.away, timeout=20)
+        worker.stop()
+        await asyncio.wait_for(run, 20)
+
+
 async def test_work_whose_lease_may_have_run_out_is_stopped(mortal: RedisServer, queue_name: str) -> None:
     """While Redis is away nobody can tell whether another agent has the task by now."""
     async with AsyncQueue.from_url(mortal.url, queue_name, retry_for=0.5) as used:
@@ -170,6 +185,41 @@ async def test_work_whose_lease_may_have_run_out_is_stopped(mortal: RedisServer,
             assert task.retries == 0
         careful.stop()
         careful.stop()
+        await asyncio.wait_for(run, 20)
+
+
+async def test_work_goes_on_where_two_at_it_do_no_harm(
+    mortal: RedisServer, queue_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With on_lost_lease="continue" an outage longer than the lease ends nothing; it is told once, not per try."""
+    async with AsyncQueue.from_url(mortal.url, queue_name, retry_for=0.2) as used:
+        worker = Worker(used, agent="me", lease=1, concurrency=2, on_lost_lease="continue")
+        go_on = asyncio.Event()
+
+        @worker.handler("a")
+        async def work(context: Context) -> dict[str, Any]:
+            await go_on.wait()
+            return REPORT
+
+        with mortal.client() as client:
+            Queue(client, queue_name).enqueue(type="a", id="x")
+        run = started(worker)
+        await until(lambda: worker.running and worker.running[0].begun)
+        [job] = worker.running
+        await asyncio.to_thread(mortal.kill)
+        await until(lambda: time.monotonic() > job.held_until + 1.5, timeout=20)
+        await until(lambda: worker.away, timeout=20)
+        assert job.stopped is None
+        go_on.set()
+        await until(lambda: not worker.running)
+        await asyncio.to_thread(mortal.restart)
+        await until(lambda: worker.completed == 1, timeout=30)
+        task = await used.get("x")
+        assert (task.state, task.retries) == (State.COMPLETED, 0)
+        said = [record.getMessage() for record in caplog.records]
+        assert len([line for line in said if line.endswith("going on as soon as it is back")]) == 1
+        assert said.count("Redis is back") == 1
+        worker.stop()
         await asyncio.wait_for(run, 20)
 
 

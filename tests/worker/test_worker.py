@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.exceptions import RedisError
 
-from lokiredis import Claim, InvalidTask, Queue, State
+from lokiredis import Claim, InvalidTask, Queue, QueueUnavailable, SchemaMismatch, Signal, State
 from lokiredis.worker import Context, GiveUp, HandBack, ThreadContext, Worker
+from lokiredis.worker.background import end
 from lokiredis.worker.health import Health
-from lokiredis.worker.job import Stop
+from lokiredis.worker.job import Job, Stop
+from lokiredis.worker.listening import Listener
 
-from .conftest import LEASE, started, until
+from ..servers import RedisServer
+from .conftest import LEASE, ROOT, started, until
 
 REPORT = {"decisionReport": {"why": "asked for"}}
 Make = Callable[..., Worker]
@@ -53,7 +60,8 @@ async def test_tasks_are_worked_through(queue: Queue, make_worker: Make) -> None
     assert task is not None
     assert task.result == {"status": "success", "output": 7, **REPORT}
     assert _state(queue, "other") is State.PENDING
-    assert (worker.completed, worker.failed) == (50, 0)
+    await until(lambda: worker.completed == 50)  # counted when the answer is here, which the queue has sent before
+    assert worker.failed == 0
 
 
 async def test_a_plain_function_runs_in_a_thread(queue: Queue, make_worker: Make) -> None:
@@ -152,6 +160,107 @@ async def test_a_result_that_the_queue_refuses(queue: Queue, make_worker: Make, 
     assert _state(queue, "y") is State.COMPLETED
 
 
+@pytest.mark.parametrize("other", [REPORT, {"output": "no report"}])
+async def test_endings_of_one_call_are_sent_one_by_one_over_an_outage(
+    queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch, other: Any
+) -> None:
+    """When one of them is refused the others are sent singly, and none is forgotten when Redis goes away meanwhile."""
+    worker = make_worker(concurrency=3)
+    go_on = asyncio.Event()
+    refused: list[Any] = []
+    usual = worker.queue.run
+
+    async def run(command: Any) -> Any:
+        call = worker._pump.call
+        if call is not None and len(call.sent) == 1 and not refused:
+            refused.append(command)
+            raise QueueUnavailable("gone in the middle")
+        return await usual(command)
+
+    monkeypatch.setattr(worker.queue, "run", run)
+
+    @worker.handler("a")
+    async def work(context: Context) -> Any:
+        await go_on.wait()
+        return {"output": {1, 2}, **REPORT} if context.task.id == "bad" else other
+
+    queue.enqueue_many([{"type": "a", "id": id, "payload": {"id": id}, "maxRetries": 1} for id in ("bad", "x", "y")])
+    started(worker)
+    await until(lambda: len(worker.running) == 3)
+    go_on.set()
+    await until(lambda: queue.counts()["in-progress"] == 0)
+    assert refused
+    wanted = State.COMPLETED if other is REPORT else State.DEAD_LETTER
+    assert [_state(queue, id) for id in ("bad", "x", "y")] == [State.DEAD_LETTER, wanted, wanted]
+    task = queue.get("x")
+    assert task is not None
+    assert task.attempts[0].outcome == ("completed" if other is REPORT else "failed")
+
+
+async def test_what_the_queue_refuses_for_good_ends_the_worker(queue: Queue, make_worker: Make) -> None:
+    """It is raised, instead of being asked again and again; also while it waits for work."""
+    worker = make_worker()
+
+    @worker.handler("a")
+    async def work(context: Context) -> None: ...
+
+    run = started(worker)
+    await until(lambda: worker._pump.asking is not None)
+    key = queue.keys.fixed("queue")
+    before = queue.redis.hget(key, "schema")
+    queue.redis.hset(key, "schema", "999")
+    queue.redis.zadd(queue.keys.wake("a"), {"1": 0})
+    try:
+        with pytest.raises(SchemaMismatch):
+            await asyncio.wait_for(asyncio.shield(run), 10)
+    finally:
+        queue.redis.delete(key) if before is None else queue.redis.hset(key, "schema", before)
+
+
+async def test_a_handler_that_does_not_end(queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that takes no notice of its cancellation does not keep the worker: its task is handed back."""
+    monkeypatch.setattr("lokiredis.worker.pump.LAST_WORDS", 0.2)
+    worker = make_worker(grace=0.1)
+    go_on = asyncio.Event()
+
+    @worker.handler("a")
+    async def work(context: Context) -> None:
+        while not go_on.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await go_on.wait()
+
+    queue.enqueue(type="a", id="x")
+    run = started(worker)
+    await until(lambda: worker.running)
+    worker.stop()
+    try:
+        await asyncio.wait_for(asyncio.shield(run), 10)
+        task = queue.get("x")
+        assert task is not None
+        assert (task.state, task.attempts[0].outcome) == (State.PENDING, "released")
+    finally:
+        go_on.set()
+
+
+async def test_it_listens_again_after_every_error(queue: Queue, make_worker: Make) -> None:
+    """Of redis-py's own kind, too: a worker that no longer listens learns of a cancel only by a heartbeat."""
+    calls = []
+
+    class Broken:
+        async def listen(self) -> AsyncIterator[Signal]:
+            calls.append(1)
+            if len(calls) == 1:
+                raise RedisError("something of redis-py's own")
+            yield Signal("CANCEL", "q", datetime.now(timezone.utc), {"id": "x", "token": 7})
+            await asyncio.sleep(600)
+
+    heard: list[tuple[str, int]] = []
+    listening = asyncio.ensure_future(Listener(Broken(), lambda id, token: heard.append((id, token))).run())  # type: ignore[arg-type]
+    await until(lambda: heard)
+    await end(listening)
+    assert heard == [("x", 7)]
+
+
 async def test_claims_are_renewed(queue: Queue, make_worker: Make) -> None:
     """Work that takes longer than its lease keeps it, though the handler says nothing, or blocks the event loop."""
     worker = make_worker(concurrency=2)
@@ -171,6 +280,35 @@ async def test_claims_are_renewed(queue: Queue, make_worker: Make) -> None:
         task = queue.get(id)
         assert task is not None
         assert (task.retries, task.claimed_by) == (0, "me")
+
+
+async def test_renewing_goes_on_after_every_error(
+    queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of any kind: without it all leases of the worker would end."""
+    worker = make_worker(lease=1)
+    raised: list[int] = []
+
+    @worker.handler("a")
+    async def work(context: Context) -> None:
+        await asyncio.sleep(600)
+
+    queue.enqueue(type="a", id="x")
+    started(worker)
+    await until(lambda: worker.running)
+    usual = worker._runs._leases.queue.heartbeat_many
+
+    def heartbeat_many(claims: Any) -> Any:
+        if not raised:
+            raised.append(1)
+            raise RuntimeError("something unheard of")
+        return usual(claims)
+
+    monkeypatch.setattr(worker._runs._leases.queue, "heartbeat_many", heartbeat_many)
+    await until(lambda: raised)
+    job = worker.running[0]
+    before = job.held_until
+    await until(lambda: job.held_until > before)
 
 
 async def test_a_cancelled_task_ends_at_once(queue: Queue, make_worker: Make) -> None:
@@ -205,15 +343,16 @@ async def test_a_task_that_is_stopped_before_its_first_step(
     """A cancel that comes with the claim: its handler never runs, and its slot is free for the next task."""
     worker = make_worker()
     begun: list[str] = []
-    start = worker._start
+    begin = worker._runs.begin
 
-    def start_too_late(claim: Claim, asked: float) -> None:
-        start(claim, asked)
+    def begin_too_late(claim: Claim, asked: float) -> Job:
+        job = begin(claim, asked)
         if claim.id == "x":
             queue.cancel("x", "no more")
-            worker._stop_job(worker.running[0], Stop.CANCELLED)
+            worker._runs.stop(job, Stop.CANCELLED)
+        return job
 
-    monkeypatch.setattr(worker, "_start", start_too_late)
+    monkeypatch.setattr(worker._runs, "begin", begin_too_late)
 
     @worker.handler("a")
     async def work(context: Context) -> dict[str, Any]:
@@ -232,7 +371,7 @@ async def test_a_cancel_whose_message_was_lost(
 ) -> None:
     """The next heartbeat tells it."""
     worker = make_worker()
-    monkeypatch.setattr(worker, "_cancelled", lambda *_: None)
+    monkeypatch.setattr(worker._runs, "cancelled", lambda *_: None)
     at_work = asyncio.Event()
 
     @worker.handler("a")
@@ -304,7 +443,7 @@ async def test_a_task_that_is_given_anew_to_the_same_worker(queue: Queue, make_w
         (begun[0].token, "released"),
         (begun[1].token, "completed"),
     ]
-    assert worker._free == 2
+    assert worker._runs.free == 2
 
 
 async def test_the_timeout_ends_the_work(queue: Queue, make_worker: Make) -> None:
@@ -412,6 +551,22 @@ async def test_sys_exit_in_a_handler(queue: Queue, make_worker: Make) -> None:
     assert not run.done()
 
 
+async def test_a_handler_that_ends_as_if_it_were_cancelled(queue: Queue, make_worker: Make) -> None:
+    """Something of its own was cancelled, it was not: the attempt fails at once, not with the end of its lease."""
+    worker = make_worker(lease=600)
+
+    @worker.handler("a")
+    async def work(context: Context) -> None:
+        raise asyncio.CancelledError
+
+    queue.enqueue(type="a", id="x", max_retries=1)
+    started(worker)
+    await until(lambda: _state(queue, "x") is State.DEAD_LETTER)
+    task = queue.get("x")
+    assert task is not None
+    assert task.last_error == "CancelledError"
+
+
 async def test_stopping_lets_work_end(queue: Queue, make_worker: Make) -> None:
     """No more is claimed; what runs may end within the grace."""
     worker = make_worker(grace=20)
@@ -463,7 +618,7 @@ async def test_an_idle_worker_stops_at_once(queue: Queue, make_worker: Make) -> 
     async def work(context: Context) -> None: ...
 
     run = started(worker)
-    await until(lambda: worker._asking is not None)
+    await until(lambda: worker._pump.asking is not None)
     worker.stop()
     await asyncio.wait_for(run, 10)
 
@@ -488,6 +643,8 @@ def test_bad_options() -> None:
         worker.handler("b", "a")(lambda context: REPORT)
     with pytest.raises(InvalidTask):
         worker.handler()(lambda context: REPORT)
+    with pytest.raises(InvalidTask, match="1 to 100 types"):
+        worker.handler(*(f"b{i}" for i in range(100)))(lambda context: REPORT)
 
 
 async def test_it_announces_itself(queue: Queue, make_worker: Make) -> None:
@@ -522,11 +679,85 @@ def test_an_idle_worker_announces_itself_less_often(queue: Queue) -> None:
             told.append((every, completed))
 
     for completed in (0, 0, 0, 0, 1, 1, 1, 1):
-        worker.completed = completed
+        worker._pump.completed = completed
         worker._announce(Told(), 20)  # type: ignore[arg-type]
     assert told == [(60, 0), (60, 0), (60, 1), (60, 1)]
     worker._announce(Told(), 0)  # type: ignore[arg-type]
     assert told[-1] == (0, 1)
+
+
+async def test_finishing_and_claiming_share_a_call(
+    queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One round trip for each task: its result, and the claim of the next one."""
+    worker = make_worker()
+    sent: list[str] = []
+    usual = worker.queue.run
+
+    async def run(command: Any) -> Any:
+        sent.append(command.script.name)
+        return await usual(command)
+
+    monkeypatch.setattr(worker.queue, "run", run)
+
+    @worker.handler("a")
+    async def work(context: Context) -> dict[str, Any]:
+        return REPORT
+
+    queue.enqueue_many([{"type": "a", "payload": {"n": i}} for i in range(20)])
+    started(worker)
+    await until(lambda: worker.completed == 20)
+    assert sent[:21] == ["exchange"] * 21
+
+
+async def test_a_handler_that_blocks_the_loop_for_good(queue: Queue, redis7_server: RedisServer) -> None:
+    """Its worker says what it was at and ends with an error, so that a supervisor starts another one."""
+    queue.enqueue(type="a", id="x")
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _BLOCKS, redis7_server.url, queue.name),
+        env=os.environ | {"PYTHONPATH": path},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 70
+    assert said.decode().splitlines()[-1] == "no progress for 1 s, so this worker ends; it worked on x"
+
+
+_BLOCKS = """
+import asyncio, sys, time
+from lokiredis import AsyncQueue
+from lokiredis.worker import Worker
+from lokiredis.worker.health import Health
+
+async def work(context):
+    time.sleep(600)
+
+async def main():
+    async with AsyncQueue.from_url(sys.argv[1], sys.argv[2]) as queue:
+        worker = Worker(queue, lease=600)
+        worker.handler("a")(work)
+        await Health(worker, file=None, port=None, stuck_after=1, exit_code=70).start()
+        await worker.run()
+
+asyncio.run(main())
+"""
+
+
+async def test_health_is_written_again_and_again(queue: Queue, make_worker: Make, tmp_path: Path) -> None:
+    """A probe takes a file that has grown old for a worker that is stuck."""
+    worker = make_worker()
+    worker.handler("a")(lambda context: REPORT)
+    file = tmp_path / "health.json"
+    health = Health(worker, file=file, port=None, stuck_after=0.4, exit_code=70)
+    started(worker)
+    await health.start()
+    try:
+        await until(file.exists)
+        first = json.loads(file.read_text())["at"]
+        await until(lambda: json.loads(file.read_text())["at"] > first)
+    finally:
+        await health.stop()
 
 
 async def test_health_is_told(queue: Queue, make_worker: Make, tmp_path: Path) -> None:

@@ -1,0 +1,92 @@
+"""A small process beside the worker that ends its commands, with all that they started, when the worker is killed.
+
+The signal that a parent's death sends reaches a child, but not what that child started. The keeper waits at the end of
+a pipe that only the worker holds: whatever ends the worker ends the pipe. What leaves the process group of its command
+(setsid) is not reached, neither here nor when a command ends by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from contextlib import suppress
+
+log = logging.getLogger("lokiredis.worker")
+
+#: Reads "+group" and "-group", a line each; what is left at the end of the pipe is killed. Out of lokiredis's own code,
+#: so that it starts in a few ms and takes little memory. A number that no longer leads a session is another process's.
+_PROGRAM = """
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
+groups = set()
+for line in sys.stdin:
+    (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
+for group in groups:
+    try:
+        if os.getsid(group) != group:
+            continue
+    except OSError:
+        pass
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except OSError:
+        pass
+"""
+
+
+class Keeper:
+    """Started anew when it was killed."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._groups: set[int] = set()
+
+    def start(self) -> None:
+        """Begin to keep."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-u", "-c", _PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd="/",
+            bufsize=0,
+        )
+
+    def holds(self, group: int) -> None:
+        """This process group ends with the worker."""
+        self._groups.add(group)
+        self._tell(f"+{group}\n")
+
+    def lets_go(self, group: int) -> None:
+        """It has ended; its number may be another's soon."""
+        self._groups.discard(group)
+        self._tell(f"-{group}\n")
+
+    def announce(self) -> None:
+        """For the child between fork and exec: what it starts before the worker says :meth:`holds` is kept, too."""
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(OSError):
+                os.write(self._process.stdin.fileno(), b"+%d\n" % os.getpid())
+
+    def stop(self) -> None:
+        """All commands have ended."""
+        if self._process is not None:
+            with suppress(OSError):
+                self._process.communicate()
+            self._process = None
+
+    def _tell(self, line: str) -> None:
+        if self._process is None or self._process.stdin is None:
+            return
+        try:
+            self._process.stdin.write(line.encode())
+        except BrokenPipeError:
+            log.warning("the keeper of this worker's commands was killed; there is another one now")
+            self.stop()
+            self.start()
+            for group in self._groups:
+                self._tell(f"+{group}\n")

@@ -1,0 +1,85 @@
+"""What a worker makes of Redis being away: it says so once, tries again at growing pauses, and says when it is back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TypeVar
+
+from .. import steps
+from ..commands import Command
+from ..errors import QueueUnavailable
+from ..queue import AsyncQueue
+
+T = TypeVar("T")
+
+log = logging.getLogger("lokiredis.worker")
+
+#: After a refused call, before the next, in seconds: first, longest.
+_FIRST, _LONGEST = 0.1, 5.0
+
+
+class Backoff:
+    """Growing pauses between the tries of one call."""
+
+    def __init__(self) -> None:
+        self._pause = _FIRST
+
+    def next(self) -> float:
+        """How many seconds to wait now."""
+        pause, self._pause = self._pause, min(self._pause * 2, _LONGEST)
+        return pause
+
+    def reset(self) -> None:
+        """There was an answer."""
+        self._pause = _FIRST
+
+
+class Outage:
+    """Whether Redis is ``away`` at present, as all calls of one worker find it."""
+
+    def __init__(self) -> None:
+        self.away = False
+
+    def begins(self, error: QueueUnavailable) -> None:
+        """A call was not answered."""
+        if not self.away:
+            log.warning("%s; going on as soon as it is back", error)
+        self.away = True
+
+    def ends(self) -> None:
+        """A call was answered."""
+        if self.away:
+            log.warning("Redis is back")
+        self.away = False
+
+    async def over(self, queue: AsyncQueue, command: Command[T]) -> T:
+        """The answer of a call that is sent, always the same, until there is one. Whoever waits for it may cancel."""
+        backoff = Backoff()
+        while True:
+            try:
+                answer = await queue.run(command)
+            except QueueUnavailable as e:
+                self.begins(e)
+                await asyncio.sleep(backoff.next())
+            else:
+                self.ends()
+                return answer
+
+
+class Watch(steps.Watch):
+    """A worker's waiting claim sits every outage out."""
+
+    def __init__(self, outage: Outage) -> None:
+        self._outage = outage
+        self._backoff = Backoff()
+
+    def away(self, error: QueueUnavailable) -> float:
+        """The same call again after a pause."""
+        self._outage.begins(error)
+        return self._backoff.next()
+
+    def back(self) -> None:
+        """There is an answer."""
+        self._outage.ends()
+        self._backoff.reset()

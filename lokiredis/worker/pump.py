@@ -1,0 +1,240 @@
+"""Sends endings as they come and fills the free slots, both in one call, until the worker stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from .. import commands
+from ..commands import Command
+from ..errors import DecisionReportMissing, InvalidTask, LokiRedisError, QueueUnavailable
+from ..models import Claim, Exchange, Failed, Released
+from ..queue import AsyncQueue
+from .job import Job, Stop
+from .outage import Backoff, Outage, Watch
+from .outcomes import Ending
+from .runs import Runs
+
+log = logging.getLogger("lokiredis.worker")
+
+#: How long one claim waits on the server before the worker looks around, in seconds. As short as the claim's own rounds
+#: of half a minute it would make three calls of each: at the end of the round, at that of the wait, and the next one's.
+_WAIT = 600.0
+_MOST_ENDINGS = 1000
+#: When it stops: how long it waits for handlers that do not end, or tries to tell Redis of its tasks, in seconds.
+LAST_WORDS = 5.0
+
+
+@dataclass(eq=False)
+class _Call:
+    """One exchange until it is answered. Sent again it is the same call: what it claimed is in the answer then."""
+
+    sent: list[tuple[Job, Ending]]
+    limit: int
+    asked: float
+    command: Command[Exchange] | None = None
+
+
+class Pump:
+    """Begins runs, and tells the queue how they ended. ``grace``: seconds for what runs when it stops."""
+
+    def __init__(
+        self,
+        queue: AsyncQueue,
+        runs: Runs,
+        outage: Outage,
+        *,
+        agent: str,
+        types: Collection[str],
+        lease: float,
+        grace: float,
+    ) -> None:
+        self._queue = queue
+        self._runs = runs
+        self._outage = outage
+        self._agent = agent
+        self._types = types
+        self._lease = lease
+        self._grace = grace
+        #: The exchange that is under way, or that was not answered yet.
+        self.call: _Call | None = None
+        #: So many endings go in a call each, for the queue refused one of them.
+        self._singly = 0
+        #: The claim that waits on the server.
+        self.asking: asyncio.Task[Any] | None = None
+        #: What the queue refused it for good.
+        self._refused: LokiRedisError | None = None
+        #: Whether the last call left slots free: then only waiting for work helps.
+        self._dry = False
+        self._stopping = False
+        self._hurry = False
+        #: time.monotonic() when the call was sent that is under way.
+        self.sent: float | None = None
+        self.completed = 0
+        self.failed = 0
+
+    def stop(self) -> None:
+        """Claim no more; give running work the grace, then hand the rest back. Called again: hand it back at once."""
+        self._hurry = self._stopping
+        self._stopping = True
+        self._queue.retry_for = min(self._queue.retry_for, LAST_WORDS)
+        self._runs.wake.set()
+
+    async def end(self) -> None:
+        """Wait no longer on the server: a claim that comes in this moment is handed back."""
+        if self.asking is not None:
+            # Once: cancelled again it would hand back behind our back, and be cut off by the end of the process.
+            self.asking.cancel()
+            await asyncio.wait([self.asking], timeout=LAST_WORDS)
+
+    async def run(self) -> None:
+        """Until it is stopped. Raises what the queue refuses for good."""
+        ends: float | None = None
+        backoff = Backoff()
+        while True:
+            self._runs.wake.clear()
+            if self._refused is not None:
+                raise self._refused
+            if self._stopping:
+                if ends is None:
+                    await self.end()
+                    ends = time.monotonic() + self._grace
+                if self._hurry:
+                    ends, self._hurry = min(ends, time.monotonic()), False
+                if self._has_stopped(ends):
+                    return
+            try:
+                if self.call or self._runs.endings or (self._wanted() and not self._dry):
+                    await self._exchange()
+                    backoff.reset()
+                    continue
+                if self._wanted() and self.asking is None:
+                    self.asking = asyncio.ensure_future(self._ask())
+                await self._until_woken(ends)
+            except QueueUnavailable as e:
+                self._outage.begins(e)
+                if self._stopping and not self._runs.jobs:
+                    return  # what an unanswered call may have claimed comes back with the end of its lease
+                await asyncio.sleep(backoff.next())
+
+    def _has_stopped(self, ends: float) -> bool:
+        """Whether all is told, or can't be; *ends* is when the grace ends, after which what runs is stopped."""
+        runs, now = self._runs, time.monotonic()
+        if not runs.jobs and self.call is None:
+            return True
+        # Nobody is there to take the last endings: the tasks come back with the end of their leases.
+        if self._outage.away and now >= ends and (not runs.running or now >= ends + LAST_WORDS):
+            log.warning("Redis is away: %d tasks could not be handed back", len(runs.jobs))
+            return True
+        if now >= ends + LAST_WORDS:
+            runs.hand_back()
+        elif now >= ends:
+            for job in runs.running:
+                runs.stop(job, Stop.SHUTDOWN)
+        return False
+
+    def _wanted(self) -> int:
+        return 0 if self._stopping else max(self._runs.free - (self.asking is not None), 0)
+
+    async def _until_woken(self, ends: float | None) -> None:
+        left = None
+        if ends is not None:
+            now = time.monotonic()
+            left = max((ends if now < ends else ends + LAST_WORDS) - now, 0)
+        try:
+            await asyncio.wait_for(self._runs.wake.wait(), left)
+        except asyncio.TimeoutError:
+            pass
+
+    async def _ask(self) -> None:
+        """Wait on the server for one task: then there may be more."""
+        watch = Watch(self._outage)
+        try:
+            while not self._stopping:
+                found = await self._queue._claim_watched(
+                    self._agent, self._types, lease=self._lease, wait=_WAIT, watch=watch
+                )
+                if isinstance(found, Claim):
+                    self._begin(found, watch.asked)
+                    self._dry = False
+                    return
+        except LokiRedisError as e:
+            self._refused = e
+        finally:
+            self.asking = None
+            self._runs.wake.set()
+
+    def _begin(self, claim: Claim, asked: float) -> None:
+        job = self._runs.begin(claim, asked)
+        if self._stopping:
+            self._runs.stop(job, Stop.SHUTDOWN)
+
+    async def _exchange(self) -> None:
+        call = self.call = self.call or self._next_call()
+        self.sent = time.monotonic()
+        try:
+            if call.command is None:
+                call.command = commands.exchange(
+                    self._queue.keys,
+                    self._agent,
+                    self._types,
+                    finished=[ending for _, ending in call.sent],
+                    limit=call.limit,
+                    lease=self._lease,
+                )
+            found = await self._queue.run(call.command)
+        except InvalidTask as e:
+            self.call = None
+            if not call.sent:
+                raise  # asked again, it would be refused again, and again
+            self._take_apart(call.sent, e)
+            return
+        finally:
+            self.sent = None
+        self.call = None
+        self._outage.ends()
+        self._dry = call.limit > 0 and len(found.claims) < call.limit
+        for claim in found.claims:
+            self._begin(claim, call.asked)
+        self._settle(call.sent, found)
+
+    def _next_call(self) -> _Call:
+        endings = self._runs.endings
+        most = 1 if self._singly else _MOST_ENDINGS
+        limit = 0 if self._singly else self._wanted()
+        self._singly = max(self._singly - 1, 0)
+        sent = [endings.popleft() for _ in range(min(len(endings), most))]
+        return _Call(sent, limit, time.monotonic())
+
+    def _take_apart(self, sent: list[tuple[Job, Ending]], error: InvalidTask) -> None:
+        """One ending can't be sent, such as a result that is no JSON: it becomes a failure, the others go on."""
+        if len(sent) != 1:
+            self._runs.endings.extendleft(reversed(sent))
+            self._singly = len(sent)
+            return
+        job, ending = sent[0]
+        log.warning("%s: %s", job.claim.id, error)
+        if isinstance(ending, Failed):
+            self._runs.forget(job)
+        else:
+            failed = Failed(job.claim, f"the handler's result was refused: {error}")
+            self._runs.endings.appendleft((job, failed))
+
+    def _settle(self, sent: list[tuple[Job, Ending]], found: Exchange) -> None:
+        for (job, ending), outcome in zip(sent, found.outcomes, strict=True):
+            if isinstance(outcome, DecisionReportMissing):
+                log.warning("%s", outcome)
+                self._runs.endings.append((job, Failed(job.claim, f"the result was refused: {outcome}")))
+                self._runs.wake.set()
+                continue
+            if isinstance(outcome, LokiRedisError):
+                log.warning("%s", outcome)
+            elif isinstance(ending, Failed):
+                self.failed += 1
+            elif not isinstance(ending, Released):
+                self.completed += 1
+            self._runs.forget(job)

@@ -1,0 +1,214 @@
+"""The tasks that a worker holds: one run of a handler for each, from its claim until its ending is told."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from .. import commands
+from ..errors import LokiRedisError, StaleClaim, TaskNotFound
+from ..models import Claim, Failed, Released
+from ..queue import AsyncQueue
+from ..ratelimit import is_rate_limit
+from .context import Context, ThreadContext
+from .job import Job, Stop
+from .leases import Leases
+from .outage import Outage
+from .outcomes import Ending, ended, raised, told
+
+log = logging.getLogger("lokiredis.worker")
+
+Handler = Callable[[Any], Any]
+
+
+class Runs:
+    """Fills ``endings``, in the order in which the work ended, and sets ``wake`` when there is something new."""
+
+    def __init__(self, queue: AsyncQueue, handlers: Mapping[str, Handler], outage: Outage, *, concurrency: int) -> None:
+        self._queue = queue
+        self._handlers = handlers
+        self._outage = outage
+        self._concurrency = concurrency
+        self._leases: Leases
+        self._threads: ThreadPoolExecutor
+        #: All whose ending the queue has not answered yet, by id.
+        self.jobs: dict[str, Job] = {}
+        self.endings: deque[tuple[Job, Ending]] = deque()
+        self.wake = asyncio.Event()
+        #: How many more may run.
+        self.free = concurrency
+
+    @property
+    def running(self) -> list[Job]:
+        """What is being worked on."""
+        return [job for job in self.jobs.values() if job.work is not None]
+
+    def start(self, leases: Leases) -> None:
+        """Be ready to begin; *leases* renews what is held."""
+        self._leases = leases
+        self._threads = ThreadPoolExecutor(self._concurrency, "lokiredis-handler")
+
+    async def end(self, seconds: float) -> None:
+        """Stop what still runs, for nobody will tell of its end any more; wait so long for it."""
+        running = [job.work for job in self.running if job.work is not None]
+        for job in self.running:
+            self.stop(job, Stop.SHUTDOWN)
+        if running:
+            await asyncio.wait(running, timeout=seconds)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def begin(self, claim: Claim, asked: float) -> Job:
+        """Work on a claim, which was asked for at *asked* (time.monotonic())."""
+        job = Job(claim, asked)
+        if before := self.jobs.get(claim.id):
+            self.stop(before, Stop.LOST)  # who gives the task anew has forgotten that claim, or ended it
+        self.jobs[claim.id] = job
+        self.free -= 1
+        self._leases.hold(job)
+        job.work = asyncio.ensure_future(self._work(job))
+        return job
+
+    def forget(self, job: Job) -> None:
+        """The queue knows how it ended, or has given the task away."""
+        self._leases.drop(job)
+        if self.jobs.get(job.claim.id) is job:
+            del self.jobs[job.claim.id]
+        self.wake.set()
+
+    def stop(self, job: Job, why: Stop) -> None:
+        """End this work before its time."""
+        if job.stopped is not None or job.work is None:
+            return
+        job.stopped = why
+        log.warning("%s is stopped: %s", job.claim.id, why.value)
+        if job.begun:
+            job.work.cancel()
+
+    def cancelled(self, id: str, token: int) -> None:
+        """The task of this claim was cancelled."""
+        job = self.jobs.get(id)
+        if job is not None and job.claim.token == token:
+            self.stop(job, Stop.CANCELLED)
+
+    def hand_back(self) -> None:
+        """Handlers that take no notice of their end do not keep the worker, nor their tasks."""
+        for job in self.running:
+            log.warning("%s: its handler does not end; the task is handed back all the same", job.claim.id)
+            job.work = None
+            self.endings.append((job, Released(job.claim, reason=Stop.SHUTDOWN.value)))
+
+    async def _work(self, job: Job) -> None:
+        """Run the handler to its end, and leave the ending for the pump."""
+        ending: Ending | None = None
+        try:
+            if job.stopped is None and await self._is_held(job):
+                job.begun = True
+                ending = await self._outcome(job)
+        except asyncio.CancelledError as e:
+            if job.stopped is None:  # nobody here cancelled it: the handler met the end of something of its own
+                ending = raised(job.claim, e)
+                log.warning("%s %s", job.claim.id, told(ending))
+        if job.work is None:
+            return  # it took too long to end, and was handed back
+        if job.stopped is not None:
+            ending = _ending_of_stopped(job, ending)
+        job.work = None
+        self._give_slot_back(job)
+        if ending is None:
+            self.forget(job)
+        else:
+            self.endings.append((job, ending))
+            self.wake.set()
+
+    async def _is_held(self, job: Job) -> bool:
+        """Only after an outage is there a doubt: the answer that gave the claim may be as old as its lease."""
+        asked = time.monotonic()
+        if asked < job.held_until:
+            return True
+        try:
+            found = await self._queue.heartbeat(job.claim)
+            if found.deadline is None:
+                job.stopped = Stop.CANCELLED
+            else:
+                job.confirmed(asked, found.deadline)
+        except (StaleClaim, TaskNotFound):
+            job.stopped = Stop.LOST
+        except LokiRedisError as e:
+            log.warning("%s can't be renewed: %s", job.claim.id, e)
+            job.stopped = Stop.OVERDUE
+        return job.stopped is None
+
+    def _give_slot_back(self, job: Job) -> None:
+        """Not before its thread has ended: nobody can end a thread, and the next task would only wait behind it."""
+        if job.thread is not None and not job.thread.done():
+            log.warning("%s: its handler goes on in its thread, and keeps the slot", job.claim.id)
+            loop = asyncio.get_running_loop()
+            job.thread.add_done_callback(lambda _: loop.call_soon_threadsafe(self._slot_is_free))
+        else:
+            self._slot_is_free()
+
+    def _slot_is_free(self) -> None:
+        self.free += 1
+        self.wake.set()
+
+    async def _outcome(self, job: Job) -> Ending | None:
+        """How the claim ends; None when it has ended already."""
+        handler = self._handlers[job.claim.task.type]
+        context = Context(self._queue, job, job.claim.task.checkpoint)
+        while True:
+            try:
+                return ended(job.claim, await self._run_handler(handler, context))
+            except (Exception, SystemExit) as e:  # sys.exit() in a handler is no reason to end the others
+                ending = raised(job.claim, e)
+                if job.stopped is not None:
+                    return ending
+                if not is_rate_limit(e):
+                    log.warning("%s %s", job.claim.id, told(ending))
+                    return ending
+                try:
+                    if not await self._sit_out(job, context, e):
+                        return None
+                except LokiRedisError as refused:
+                    log.warning("%s met a rate limit that the queue was not told of: %s", job.claim.id, refused)
+                    return ending
+
+    def _run_handler(self, handler: Handler, context: Context) -> Awaitable[Any]:
+        # An object may be a handler, too: then its __call__ is what is looked at.
+        if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
+            return handler(context)  # type: ignore[no-any-return]
+        thread_context = ThreadContext(context, asyncio.get_running_loop())
+        context._job.thread = self._threads.submit(handler, thread_context)
+        return asyncio.wrap_future(context._job.thread)
+
+    async def _sit_out(self, job: Job, context: Context, error: BaseException) -> bool:
+        """Hold this agent for a rate limit; False when the task was handed back instead of waiting for it.
+
+        In an outage only the lease ends this, for then the work is stopped.
+        """
+        keys = self._queue.keys
+        hold = await self._outage.over(self._queue, commands.rate_limited(keys, job.claim, error))
+        log.warning("%s met a rate limit: held for %.0f s", job.claim.id, hold.wait)
+        if hold.released:
+            return False
+        job.moved_on(hold.wait)
+        await asyncio.sleep(hold.wait)
+        # A command stores its checkpoint by itself: what it is to go on from stands in the queue alone.
+        context.saved = (await self._outage.over(self._queue, commands.get(keys, job.claim.id))).checkpoint
+        return True
+
+
+def _ending_of_stopped(job: Job, ending: Ending | None) -> Ending | None:
+    if job.stopped in (Stop.CANCELLED, Stop.LOST):
+        return None
+    if job.stopped is Stop.TIMEOUT:
+        return Failed(job.claim, f"timeout: it took longer than {job.claim.task.timeout:g} s")
+    # What came to its end meanwhile counts: nobody else can have the task while the claim holds.
+    if ending is not None and not isinstance(ending, Failed):
+        return ending
+    return Released(job.claim, reason=job.stopped.value if job.stopped else "")

@@ -1,0 +1,100 @@
+"""What a worker that was killed leaves behind: its folder, and what its commands started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lokiredis.worker.keeper import Keeper
+from lokiredis.worker.scratch import Scratch
+
+from ..waiting import wait_until
+from .conftest import ROOT, alive
+
+_LIVES = """
+import sys
+from lokiredis.worker.scratch import Scratch
+scratch = Scratch()
+scratch.start()
+print(scratch.path, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The temp folder of this process and of those that it starts."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return tmp_path
+
+
+@pytest.fixture
+def other(temp: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process with a folder."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    process = subprocess.Popen(
+        [sys.executable, "-c", _LIVES],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_the_folder_of_a_dead_worker_is_removed_and_no_other(temp: Path, other: subprocess.Popen[str]) -> None:
+    """Not that of a living one, nothing that a link of such a name leads to, and no folder that has just been made."""
+    assert other.stdout is not None
+    theirs = Path(other.stdout.readline().strip())
+    (theirs / "task.json").write_text("{}")
+    precious = temp / "precious"
+    precious.mkdir()
+    (precious / "alive.lock").touch()
+    (temp / "lokiredis-tasks-link").symlink_to(precious)
+    (temp / "lokiredis-tasks-new").mkdir()
+    mine = Scratch()
+    mine.start()
+    mine.stop()
+    assert not mine.path.exists()
+    assert (theirs / "task.json").exists()
+    other.kill()
+    other.wait()
+    mine.start()
+    try:
+        assert not theirs.exists()
+        assert (precious / "alive.lock").exists()
+        assert (temp / "lokiredis-tasks-new").exists()
+        assert [path.name for path in mine.path.iterdir()] == ["alive.lock"]
+    finally:
+        mine.stop()
+
+
+def test_a_keeper_that_was_killed_is_replaced() -> None:
+    """By one that knows of all groups; it kills only those which were not let go."""
+    keeper = Keeper()
+    keeper.start()
+    groups = [subprocess.Popen(["sleep", "600"], start_new_session=True) for _ in range(3)]
+    try:
+        keeper.holds(groups[0].pid)
+        assert keeper._process is not None
+        keeper._process.kill()
+        keeper._process.wait()
+        for group in groups[1:]:
+            keeper.holds(group.pid)
+        keeper.lets_go(groups[2].pid)
+        keeper.stop()
+        wait_until(lambda: not alive(groups[0].pid) and not alive(groups[1].pid))
+        assert alive(groups[2].pid)
+    finally:
+        for group in groups:
+            group.kill()
+            group.wait()
