@@ -14,7 +14,7 @@ local prefix, type, cursor = ARGV[1], ARGV[2], ARGV[3]
 -- @include lib/signature.lua
 -- @include lib/page.lua
 
-local LETTERS = 200
+local LETTERS = 100
 local place
 if cursor ~= '' then
   local score, id = string.match(cursor, '^(%d+):(.*)$')

@@ -326,6 +326,28 @@ def test_explanations(server: RedisServer, client: Redis) -> None:
     _measure(server, client, scenario)
 
 
+def test_a_canary_and_its_group(server: RedisServer, client: Redis) -> None:
+    """3,000 dead letters with long errors: their groups, a canary before them, and all of them after it."""
+
+    def scenario(queue: ClockedQueue) -> None:
+        queue.configure(breaker_defaults={"failure_threshold": 100_000})
+        ids = add_many(queue, 3000)
+        for _ in range(30):
+            claims = queue.claim_many("me", "a", 100)
+            queue.exchange(
+                "me", [], finished=[Failed(c, "error 7 at /a/b " * 900, retry=False) for c in claims], limit=0
+            )
+        _begin(client)
+        [group] = queue.dead_groups()
+        assert len(group.letters) == 3000
+        assert queue.canary_dead(ids[0], ids) == 2999
+        done(queue, take(queue))
+        drive_on(queue)
+        assert queue.stats().types["a"].ready == 2999
+
+    _measure(server, client, scenario)
+
+
 def test_a_waiting_agent_carries_on(server: RedisServer, client: Redis) -> None:
     """When the only other client died after a completion, an agent that waits is woken and gets the freed work."""
     queue = Queue(client, f"q-{uuid4().hex[:12]}")

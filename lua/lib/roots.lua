@@ -1,7 +1,7 @@
 -- roots(id): the tasks that a blocked one waits for in the end: those along its dependencies that wait for nobody. Returns
 -- their ids (the first few, those nearest first), how many were found, and whether all were looked at.
 -- @include lib/side.lua
-local MOST_WALKED, MOST_ROOTS = 3000, 100
+local MOST_WALKED, MOST_ROOTS = 2000, 100
 
 local function roots(id)
   local found, met, level, walked, total = {}, {[id] = true}, {id}, 0, 0

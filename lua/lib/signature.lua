@@ -1,9 +1,11 @@
 -- signature(text): what failures of one kind have in common: the error without its numbers, ids and paths. group_of(type,
 -- pattern): a short name for it.
-local SIGNED_BYTES, SIGNATURE_BYTES = 1000, 200
+local SIGNED_BYTES, SIGNATURE_BYTES = 500, 160
 
 -- A word without what differs from one failure to the next. Of "name=value" and the like the name stays.
 local function signed_word(word)
+  -- Most words are only words.
+  if not string.find(word, '[%d/\\]') and not string.find(word, '%x%x%x%x%x%x%x%x') then return word end
   local head, rest = string.match(word, '^([%a_][%a_]+[=:])(.+)$')
   if head then return head .. signed_word(rest) end
   local before, middle, behind = string.match(word, '^(%p*)(.-)(%p*)$')

@@ -84,7 +84,8 @@ local function work_on(job)
       end
     end
     if links[id] then
-      cost = cost + 1
+      -- With its error to read and a decision to keep, as much as several others.
+      cost = cost + 5
       if kind == 'release' then release_rest(id, parent, links[id]) else hdel(canaries, id) end
     end
     zrem(key, id)

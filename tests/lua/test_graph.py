@@ -15,8 +15,10 @@ from .moves import add, bury, done, raw, take
 @pytest.fixture
 def diamond(clocked: ClockedQueue) -> ClockedQueue:
     """one ← left, right ← top ← roof; beside it a completed one and a dead letter."""
-    add(clocked, "done", "b")
-    done(clocked, take(clocked, "b"))
+    add(clocked, "before", "b")
+    add(clocked, "done", "b", dependencies=["before"])
+    for _ in range(2):
+        done(clocked, take(clocked, "b"))
     bury(clocked, "dead", "b")
     add(clocked, "one", priority=9, dependencies=["done"])
     add(clocked, "left", dependencies=["one"])

@@ -170,7 +170,7 @@ class QueueMachine(Driver):
 
     @precondition(lambda self: bool(self.world.in_place("dead")))
     @rule(
-        action=st.sampled_from(["retry", "force", "resolve", "discard", "escalate"]),
+        action=st.sampled_from(["retry", "force", "canary", "canary", "resolve", "discard", "escalate"]),
         number=numbers,
         there=st.sampled_from([True] * 6 + [False]),
         delay=st.sampled_from([0, 0, 40]),
@@ -185,6 +185,10 @@ class QueueMachine(Driver):
             force = action == "force"
             command = commands.retry_dead(self.keys, id, delay=delay, force=force)
             self.both(command, lambda: operate.retry_dead(world, id, delay * 1000, force=force), again, answer)
+        elif action == "canary":
+            others = [*dead, "t0"]
+            canary = commands.canary_dead(self.keys, id, others, count=len(others), go=True)
+            self.both(canary, lambda: operate.canary_dead(world, id, others), again)
         elif action == "resolve":
             result = {"by": "hand", "decisionReport": report}
             command = commands.resolve_dead(self.keys, id, result)

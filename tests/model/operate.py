@@ -7,7 +7,7 @@ from typing import Any
 
 from . import breaker
 from .endings import Answer, gap, slow_down
-from .world import BLOCKING, PENDING, ModelTask, Refused, World
+from .world import PENDING, ModelTask, Refused, World
 
 
 def cancel(world: World, id: str, reason: str) -> list[str]:
@@ -23,6 +23,7 @@ def cancel(world: World, id: str, reason: str) -> list[str]:
 
 def _cancel_one(world: World, task: ModelTask, reason: str) -> None:
     running = task.place == "leased"
+    world.forget_canary(task.id)
     task.place, task.ended, task.reason = "cancelled", world.now, reason
     task.waits = set()
     if running:
@@ -53,22 +54,31 @@ def _dead(world: World, id: str) -> ModelTask:
 
 def retry_dead(world: World, id: str, delay: int, *, force: bool) -> Answer:
     task = _dead(world, id)
-    if task.key:
-        owner = world.owners.get(task.key)
-        if owner not in (None, id) and world.tasks[str(owner)].place in BLOCKING and not force:
-            raise Refused("DuplicateTask")
-        # Silent: of two equal tasks that live by force, the one that was forced last answers for their key.
-        world.owners[task.key] = id
-    task.retries = task.handbacks = 0
-    task.backoff = task.base
-    world.pending(task, world.now + delay)
+    if world.equal_of(task) is not None and not force:
+        raise Refused("DuplicateTask")
+    # Silent: of two equal tasks that live by force, the one that was forced last answers for their key.
+    world.canaries.pop(id, None)
+    world.revive(task, world.now + delay)
     return task.state, 0, task.available
+
+
+def canary_dead(world: World, id: str, others: list[str]) -> int:
+    """How many dead letters wait for this one to complete."""
+    task = _dead(world, id)
+    if world.equal_of(task) is not None:
+        raise Refused("DuplicateTask")
+    dead = [other for other in others if other != id and other in world.tasks and world.tasks[other].place == "dead"]
+    world.canaries |= dict.fromkeys(dead, id)
+    world.canaries.pop(id, None)
+    world.revive(task, None)
+    return len(dead)
 
 
 def resolve_dead(world: World, id: str, result: dict[str, Any]) -> Answer:
     task = _dead(world, id)
     if gap(world, result.get("decisionReport")):
         raise Refused("DecisionReportMissing")
+    world.canaries.pop(id, None)
     task.place, task.ended, task.result = "completed", world.now, {"status": "success", **result}
     world.totals["completed"] += 1
     world.release_dependents(id)
@@ -79,6 +89,8 @@ def resolve_dead(world: World, id: str, result: dict[str, Any]) -> Answer:
 def discard_dead(world: World, id: str) -> list[str]:
     """The dependents that were cancelled."""
     world.remove(_dead(world, id))
+    world.canaries.pop(id, None)
+    world.forget_canary(id)
     found = _cascade(world, [id])
     world.retention(len(found))
     return found

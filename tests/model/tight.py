@@ -99,7 +99,7 @@ class TightMachine(RuleBasedStateMachine):
         with suppress(TaskNotFound, InvalidState):
             self.queue.cancel(self.one(number), "no")
 
-    @rule(number=numbers, action=st.sampled_from(["discard", "discard", "retry", "resolve"]))
+    @rule(number=numbers, action=st.sampled_from(["discard", "discard", "retry", "canary", "canary", "resolve"]))
     def dead_letter(self, number: int, action: str) -> None:
         dead = [task.id for task in self.queue.list(State.DEAD_LETTER).tasks]
         if not dead:
@@ -109,6 +109,8 @@ class TightMachine(RuleBasedStateMachine):
             self.queue.discard_dead(id, "no")
         elif action == "retry":
             self.queue.retry_dead(id)
+        elif action == "canary":
+            self.queue.canary_dead(id, dead)
         else:
             self.queue.resolve_dead(id, {"decisionReport": {"why": "so"}})
 

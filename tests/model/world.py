@@ -148,6 +148,8 @@ class World:
     paused_types: set[str] = field(default_factory=set)
     slowdown: int = 0
     holds: dict[str, Hold] = field(default_factory=dict)
+    #: dead letter -> the canary that it waits for.
+    canaries: dict[str, str] = field(default_factory=dict)
     reaped: int | None = None
     grace: int = 0
     sequence: int = 0
@@ -193,6 +195,29 @@ class World:
                 if not task.waits and task.place == "blocked":
                     due = task.available is None or task.available <= self.now
                     task.place = "ready" if due else "delayed"
+        behind = [self.tasks[id] for id, canary in self.canaries.items() if canary == parent]
+        self.forget_canary(parent)
+        for task in sorted(behind, key=lambda t: t.sequence):
+            # Silent: an equal one that lives stands in its way, as for a person; then it stays a dead letter.
+            if self.equal_of(task) is None:
+                self.revive(task, None)
+
+    def equal_of(self, task: ModelTask) -> str | None:
+        """The equal task that stands in the way of a dead letter (rule 12)."""
+        owner = self.owners.get(task.key) if task.key else None
+        return owner if owner not in (None, task.id) and self.tasks[str(owner)].place in BLOCKING else None
+
+    def revive(self, task: ModelTask, available: int | None) -> None:
+        """A dead letter is pending again, with all its attempts."""
+        if task.key:
+            self.owners[task.key] = task.id
+        task.retries = task.handbacks = 0
+        task.backoff = task.base
+        self.pending(task, available)
+
+    def forget_canary(self, canary: str) -> None:
+        """Nobody waits for it any more."""
+        self.canaries = {id: other for id, other in self.canaries.items() if other != canary}
 
     def retention(self, finished: int) -> None:
         """Rule 17: each finishing call removes up to twice what it finished, of each kind."""
