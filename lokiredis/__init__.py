@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         UnsupportedServer,
     )
     from .explanation import AgentExplanation, Explanation
+    from .files.report import Exported, Imported, Told
     from .models import (
         Attempt,
         Breaker,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         Stats,
         Task,
         TypeStats,
+        Wait,
     )
     from .queue import AsyncQueue, Queue
     from .review import DeadGroup, DeadLetter, Decision
@@ -69,10 +71,12 @@ __all__ = [
     "Event",
     "Exchange",
     "Explanation",
+    "Exported",
     "Failed",
     "Finished",
     "Heartbeat",
     "Hold",
+    "Imported",
     "InvalidState",
     "InvalidTask",
     "LokiRedisError",
@@ -94,9 +98,11 @@ __all__ = [
     "Task",
     "TaskExists",
     "TaskNotFound",
+    "Told",
     "TypeStats",
     "UnknownDependency",
     "UnsupportedServer",
+    "Wait",
 ]
 
 
@@ -106,7 +112,7 @@ def __getattr__(name: str) -> Any:
     ``lokiredis --help`` needs none of them: redis-py and pydantic take longer to import than it may take as a whole.
     """
     if name in __all__:
-        for module in ("errors", "config", "models", "explanation", "review", "queue"):
+        for module in ("errors", "config", "models", "explanation", "review", "files.report", "queue"):
             home = import_module(f".{module}", __name__)
             if name in vars(home):
                 return vars(home)[name]

@@ -470,6 +470,16 @@ class Stats:
 
 
 @dataclass(frozen=True)
+class Wait:
+    """The oldest ready task of a priority; ``since`` is when it was made, or became due."""
+
+    priority: int
+    id: str
+    type: str
+    since: datetime
+
+
+@dataclass(frozen=True)
 class Agent:
     """Who works for a queue. ``state`` is working, idle, held (until ``held_until``) or lost (silent for too long).
 

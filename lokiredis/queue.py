@@ -35,8 +35,7 @@ from .task_graph import Graph
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from .files.exporting import Exported
-    from .files.report import Imported
+    from .files.report import Exported, Imported
     from .worker.by_hand import AsyncWork, Work
 
 T = TypeVar("T")
@@ -152,7 +151,7 @@ class Queue(Executor):
 
         (``import`` is a word of Python's own.) ``default_type`` is for entries without a type. ``dry_run`` changes
         nothing. A file of more than *max_bytes* is refused. What can't be taken stands in the report, the rest goes in;
-        docs/files.md has the shapes. Raises InvalidTask, with ``data["file"]``, before anything is stored when a file
+        docs/import.md has the shapes. Raises InvalidTask, with ``data["file"]``, before anything is stored when a file
         can't be read to its end or a folder has none; OSError; QueueFull, with what came before it stored.
         """
         from .files import importing
@@ -188,9 +187,12 @@ class Queue(Executor):
         """
         return self._drive(steps.graph(self.keys, id, "all" if id is None else way, limit))
 
-    def dead_groups(self, type: str | None = None) -> builtins.list[DeadGroup]:
-        """All dead letters by the pattern of their failure, the largest group first."""
-        return self._drive(steps.dead_groups(self.keys, type))
+    def dead_groups(self, type: str | None = None, *, limit: int | None = None) -> builtins.list[DeadGroup]:
+        """All dead letters by the pattern of their failure, the largest group first.
+
+        ``limit``: look at about so many only, those that died first.
+        """
+        return self._drive(steps.dead_groups(self.keys, type, limit))
 
     def canary_dead(
         self,
@@ -284,6 +286,7 @@ class Queue(Executor):
     counts = _sync(commands.counts)
     breakers = _sync(commands.breakers)
     agents = _sync(commands.agents)
+    waits = _sync(commands.waits)
     explain = _sync(commands.explain)
     explain_agent = _sync(commands.explain_agent)
 
@@ -384,9 +387,9 @@ class AsyncQueue(AsyncExecutor):
         """As :meth:`Queue.graph`."""
         return await self._drive(steps.graph(self.keys, id, "all" if id is None else way, limit))
 
-    async def dead_groups(self, type: str | None = None) -> builtins.list[DeadGroup]:
+    async def dead_groups(self, type: str | None = None, *, limit: int | None = None) -> builtins.list[DeadGroup]:
         """As :meth:`Queue.dead_groups`."""
-        return await self._drive(steps.dead_groups(self.keys, type))
+        return await self._drive(steps.dead_groups(self.keys, type, limit))
 
     async def canary_dead(
         self,
@@ -468,6 +471,7 @@ class AsyncQueue(AsyncExecutor):
     counts = _async(commands.counts)
     breakers = _async(commands.breakers)
     agents = _async(commands.agents)
+    waits = _async(commands.waits)
     explain = _async(commands.explain)
     explain_agent = _async(commands.explain_agent)
 

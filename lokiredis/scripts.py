@@ -26,7 +26,9 @@ NAMES = tuple(sorted(path.stem for path in LUA.glob("*.lua")))
 GROWING = frozenset({"enqueue", "import", "import_breakers"})
 
 #: These change nothing.
-READING = frozenset("agents dead_groups decisions explain explain_agent get graph list settings snapshot stats".split())
+READING = frozenset(
+    "agents dead_groups decisions explain explain_agent get graph list settings snapshot stats waits".split()
+)
 
 
 @dataclass(frozen=True)

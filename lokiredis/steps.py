@@ -100,11 +100,10 @@ def claim(
     """Claim; while there is nothing, block on the types' marks until there is, or ``wait`` seconds have passed."""
     watch = watch or Watch()
     names = arguments.task_types(types)
-    # The same each time: an answer that gave nothing isn't remembered, and one that was lost is told again (rule 9).
-    command = commands.claim_once(keys, agent, names, lease=lease, request=request)
     ends = None if wait is None else now() + arguments.wait_ms(wait, "wait") / 1000
     while True:
         watch.asked = now()
+        command = commands.claim_once(keys, agent, names, lease=lease, request=request)
         found = yield from _answered(command, watch)
         if isinstance(found, Claim):
             return found
@@ -196,8 +195,8 @@ def graph(keys: Keys, id: str | None, way: commands.Way, limit: int) -> Steps[Gr
             return Graph(kept, not more and len(kept) == len(nodes))
 
 
-def dead_groups(keys: Keys, type: str | None) -> Steps[list[DeadGroup]]:
-    """All dead letters by the pattern of their failure, the largest group first."""
+def dead_groups(keys: Keys, type: str | None, limit: int | None) -> Steps[list[DeadGroup]]:
+    """All dead letters, or about *limit*, by the pattern of their failure, the largest group first."""
     letters: dict[str, dict[str, DeadLetter]] = {}
     patterns: dict[str, str] = {}
     cursor: str | None = None
@@ -207,7 +206,7 @@ def dead_groups(keys: Keys, type: str | None) -> Steps[list[DeadGroup]]:
         for letter in page.letters:
             letters.setdefault(letter.group, {})[letter.id] = letter
         cursor = page.cursor
-        if cursor is None:
+        if cursor is None or (limit is not None and sum(map(len, letters.values())) >= limit):
             break
     groups = [
         DeadGroup(group, patterns[group], tuple(sorted(found.values(), key=lambda letter: letter.sequence)))

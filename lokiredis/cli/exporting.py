@@ -11,7 +11,7 @@ from .text import plural, safe
 from .verb import Verb
 
 if TYPE_CHECKING:
-    from ..files.exporting import Exported
+    from ..files.report import Exported
 
 
 @click.command(

@@ -35,6 +35,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "events": ("events:events", "Tell what happened in the queue, or follow it as it happens."),
         "show": ("show:show", "Show one task with everything that is known about it."),
         "explain": ("explain:explain", "Say why a task does not run, or why an agent gets nothing."),
+        "graph": ("graph:graph", "Show what depends on what, as a tree."),
         "agents": ("agents:agents", "List who works for the queue, and on what."),
     },
     "Operate": {

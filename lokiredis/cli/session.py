@@ -17,7 +17,7 @@ from .address import is_redis_url, shown_url
 from .limits import queue_name
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
     from ..queue import Queue
@@ -117,18 +117,22 @@ def console() -> Console:
     return Plain(file=sys.stdout, markup=False, emoji=False, highlight=False, width=wide)
 
 
-def print_table(table: Table, lines: Iterable[str]) -> None:
+def fitting(terminal: Console, table: Table, lines: Iterable[str]) -> list[RenderableType]:
     """A table, or where it is too wide, one of *lines* for each row: cells cut short would look alike, or be wrong."""
     from rich.measure import Measurement
     from rich.text import Text
 
-    terminal = console()
     unbounded = terminal.options.update(max_width=10_000)
     if Measurement.get(terminal, unbounded, table).maximum <= terminal.width:
-        terminal.print(table)
-    else:
-        for line in lines:
-            terminal.print(Text(line, overflow="fold"))
+        return [table]
+    return [Text(line, overflow="fold") for line in lines]
+
+
+def print_table(table: Table, lines: Iterable[str]) -> None:
+    """Print a table as fitting() has it."""
+    terminal = console()
+    for part in fitting(terminal, table, lines):
+        terminal.print(part)
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)

@@ -61,13 +61,13 @@ class _Ended(BaseException):
 )
 @pass_session
 def snapshot(session: Session, /, folder: Path, every: float | None, extras: bool, escape_html: bool) -> None:
-    """Write the documented files of a .loki folder from the queue.
+    """Write the documented files of a .loki folder.
 
     DIR/queue/*.json, circuitBreakers in DIR/state/orchestrator.json, with --extras what other tools read, and a
-    decision report of each completed task in DIR/logs/decisions. All files are of one moment; a file that is right
-    already is left alone. docs/files.md tells what each holds.
+    decision report of each completed task and the reviews of dead letters in DIR/logs/decisions. All files are of one
+    moment; a file that is right already is left alone. docs/files.md tells what each holds.
 
-    JSON: {"at", "exact", "cursor", "counts", "written", "reports"}; with --every nothing.
+    JSON: {"at", "exact", "cursor", "counts", "written", "reports", "decisions"}; with --every nothing.
     """
     from ..files.service import Service
     from ..files.snapshot import Snapshot
@@ -89,18 +89,21 @@ def snapshot(session: Session, /, folder: Path, every: float | None, extras: boo
 
 def _once(session: Session, job: Snapshot, folder: Path) -> None:
     taken = job.take()
-    notes, reports, written = list(taken.notes), taken.reports, list(taken.written)
+    notes, reports, written, decisions = list(taken.notes), taken.reports, list(taken.written), taken.decisions
     while taken.reports_left:
         taken = job.take()
         reports += taken.reports
+        decisions += taken.decisions
         notes += taken.notes
         written += [path for path in taken.written if path not in written]
     for note in notes:
         click.echo(f"Warning: {safe(note)}", err=True)
-    session.answer(_shown(taken, written, reports), lambda: _tell(taken, written, reports, folder))
+    session.answer(
+        _shown(taken, written, reports, decisions), lambda: _tell(taken, written, reports, decisions, folder)
+    )
 
 
-def _shown(taken: Taken, written: list[str], reports: int) -> dict[str, Any]:
+def _shown(taken: Taken, written: list[str], reports: int, decisions: int) -> dict[str, Any]:
     return {
         "at": iso(taken.at),
         "exact": taken.exact,
@@ -108,13 +111,15 @@ def _shown(taken: Taken, written: list[str], reports: int) -> dict[str, Any]:
         "counts": taken.counts,
         "written": written,
         "reports": reports,
+        "decisions": decisions,
     }
 
 
-def _tell(taken: Taken, written: list[str], reports: int, folder: Path) -> None:
+def _tell(taken: Taken, written: list[str], reports: int, decisions: int, folder: Path) -> None:
     counts = ", ".join(f"{count:,} {state}" for state, count in taken.counts.items())
     click.echo(safe(f"{folder} as of {clock(taken.at)}{'' if taken.exact else ' or shortly before'}: {counts}"))
-    click.echo(f"{plural(len(written), 'file')} written, {plural(reports, 'decision report')} archived")
+    done = [f"{plural(len(written), 'file')} written", f"{plural(reports, 'decision report')} archived"]
+    click.echo(", ".join([*done, f"{plural(decisions, 'review')} written down"]))
 
 
 def _say(text: str) -> None:

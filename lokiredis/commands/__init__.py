@@ -16,7 +16,7 @@ from .operating import (
     slowdown,
     trip_breaker,
 )
-from .reading import agents, breakers, counts, get, list_, settings, snapshot, stats
+from .reading import agents, breakers, counts, get, list_, settings, snapshot, stats, waits
 from .reviewing import (
     GroupPage,
     canary_dead,
@@ -82,4 +82,5 @@ __all__ = [
     "snapshot",
     "stats",
     "trip_breaker",
+    "waits",
 ]

@@ -9,7 +9,7 @@ from .. import arguments, replies
 from ..config import Settings, from_stored
 from ..errors import InvalidTask, TaskNotFound
 from ..keys import Keys
-from ..models import Agent, Breaker, Page, State, Stats, Task
+from ..models import Agent, Breaker, Page, State, Stats, Task, Wait, from_epoch
 from .command import Command, build
 
 
@@ -76,6 +76,15 @@ def snapshot(
     *after*, *last* and *since* are those of the part before. Raises InvalidTask.
     """
     return build("snapshot", keys, replies.part, ids, after=after, last=last, since=since, limit=arguments.limit(limit))
+
+
+def waits(keys: Keys, /) -> Command[list[Wait]]:
+    """The ready task that has waited longest, of each priority, the highest first. Of 1,000 task types at most."""
+
+    def parse(reply: Any) -> list[Wait]:
+        return [Wait(int(row[0]), replies.text(row[1]), replies.text(row[2]), from_epoch(int(row[3]))) for row in reply]
+
+    return build("waits", keys, parse)
 
 
 def settings(keys: Keys, /) -> Command[Settings]:

@@ -13,15 +13,11 @@ from ..commands import Restored
 from ..errors import InvalidTask
 from ..models import (
     AGENT_PATTERN,
-    ID_PATTERN,
-    LONGEST_TIMEOUT,
-    MOST_DEPENDENCIES,
     RESERVED,
-    TYPE_PATTERN,
     State,
     to_ms,
 )
-from . import ledger
+from . import fields, ledger
 from .times import ms_of, optional_ms
 
 #: What is read from an entry; every other name is the user's own.
@@ -30,11 +26,6 @@ _KNOWN = RESERVED | frozenset(
 )
 #: Kept for later: they have no meaning yet.
 _LATER = frozenset("group locks pool budget usage".split())
-#: As people and tools write a priority (docs/import.md).
-PRIORITIES = {
-    "critical": 10, "urgent": 10, "highest": 10, "high": 8, "medium": 5, "normal": 5, "low": 3, "lowest": 1,
-    "background": 1,
-}  # fmt: skip
 _STATUS = {
     **{state.value: state for state in State},
     "failed": State.DEAD_LETTER, "done": State.COMPLETED, "canceled": State.CANCELLED,
@@ -83,7 +74,8 @@ class _Reading:
         self.notes: list[str] = []
 
     def entry(self) -> Entry:
-        id, type = self._id(), self._type()
+        id = fields.task_id(self._get("id"))
+        type = fields.task_type(self._get("type"), self.place.default_type)
         state, attempts, gone = self._state(), self._attempts(), False
         token, agent, claimed = self._count("token", _LARGEST), self._agent(), self._time("claimedAt")
         deadline = self._time("leaseExpiresAt")
@@ -107,13 +99,13 @@ class _Reading:
         dependencies, waits = self._dependencies(state)
         running = state is State.IN_PROGRESS
         base, backoff = self._backoff()
-        priority, retries = self._priority(), self._count("retries", 1_000_000)
+        retries = self._count("retries", 1_000_000)
         task = Restored(
             id=id,
             type=type,
-            priority=priority,
-            timeout=self._timeout(),
-            max_retries=self._max_retries(),
+            priority=fields.priority(self._get("priority")),
+            timeout=fields.timeout(self._get("timeout")),
+            max_retries=fields.max_retries(self._get("maxRetries")),
             base=base,
             state=state.value,
             retries=_or_none(retries),
@@ -150,24 +142,6 @@ class _Reading:
         self.imported[name] = self.given[name]
         self.notes.append(f"{name} is kept under imported")
 
-    def _id(self) -> str:
-        id = self._get("id")
-        if not isinstance(id, str) or not re.fullmatch(ID_PATTERN, id):
-            raise InvalidTask(
-                "no id" if id is None else "a letter or digit, then up to 127 of A-Z a-z 0-9 . _ -", field="id"
-            )
-        return id
-
-    def _type(self) -> str:
-        type = self._get("type")
-        if type is None or type == "":
-            if self.place.default_type is None:
-                raise InvalidTask("no type; --default-type gives it one", field="type")
-            return self.place.default_type
-        if not isinstance(type, str) or not re.fullmatch(TYPE_PATTERN, type):
-            raise InvalidTask("a letter or digit, then up to 63 of A-Z a-z 0-9 . _ -", field="type")
-        return type
-
     def _state(self) -> State:
         """By the file; else by what the entry says happened, then by its status."""
         if self.place.state is State.PENDING and self._get("claimedBy") is not None:
@@ -187,37 +161,9 @@ class _Reading:
             _STATUS.get(status.lower().replace("_", "-"), State.PENDING) if isinstance(status, str) else State.PENDING
         )
 
-    def _priority(self) -> int:
-        value = self._get("priority")
-        if value is None:
-            return 5
-        if isinstance(value, str):
-            word = value.strip().lower()
-            if word in PRIORITIES:
-                return PRIORITIES[word]
-            value = int(word) if re.fullmatch(r"\d{1,2}", word) else None
-        number = _whole(value)
-        if number is None or not 1 <= number <= 10:
-            raise InvalidTask(f"from 1 to 10, or one of {', '.join(PRIORITIES)}", field="priority")
-        return number
-
-    def _seconds(self, name: str, default: float, most: float) -> int:
-        value = self._get(name)
-        if value is None:
-            value = default
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
-            raise InvalidTask(f"from 0 to {most:,} seconds", field=name)
-        return to_ms(value)
-
-    def _timeout(self) -> int:
-        found = self._seconds("timeout", 3600, LONGEST_TIMEOUT)
-        if found < 1:
-            raise InvalidTask("above 0", field="timeout")
-        return found
-
     def _backoff(self) -> tuple[int, int]:
         """The delay after the first failure, and the one in force; the documented files know only the second."""
-        backoff = self._seconds("backoffSeconds", 60, 3960)
+        backoff = fields.seconds(self._get("backoffSeconds"), "backoffSeconds", 60, 3960)
         own = self._get("backoffBase")
         if own is not None:
             if not isinstance(own, bool) and isinstance(own, (int, float)) and 0 <= own <= 3600:
@@ -225,18 +171,11 @@ class _Reading:
             self._put_aside("backoffBase")
         return min(backoff, 3_600_000), backoff
 
-    def _max_retries(self) -> int:
-        value = self._get("maxRetries")
-        number = 3 if value is None else _whole(value)
-        if number is None or not 0 <= number <= 100:
-            raise InvalidTask("an integer from 0 to 100", field="maxRetries")
-        return number
-
     def _count(self, name: str, most: int) -> int | None:
         value = self._get(name)
         if value is None:
             return None
-        number = _whole(value)
+        number = fields.whole(value)
         if number is not None and 0 <= number <= most:
             return number
         self._put_aside(name)
@@ -307,13 +246,7 @@ class _Reading:
 
     def _dependencies(self, state: State) -> tuple[list[str], list[str]]:
         """All of them, and those not completed: the queue's own files tell which these are."""
-        value = self._get("dependencies")
-        names = [] if value is None else value
-        if not isinstance(names, list) or not all(isinstance(n, str) and re.fullmatch(ID_PATTERN, n) for n in names):
-            raise InvalidTask("a list of ids", field="dependencies")
-        if len(names) > MOST_DEPENDENCIES:
-            raise InvalidTask(f"at most {MOST_DEPENDENCIES:,}", field="dependencies")
-        names = list(dict.fromkeys(names))
+        names = fields.dependencies(self._get("dependencies"))
         waits = self._get("waitingOn")
         if state in (State.COMPLETED, State.CANCELLED):
             return names, []
@@ -348,10 +281,3 @@ class _Reading:
 
 def _or_none(value: int | None) -> int | str:
     return "" if value is None else value
-
-
-def _whole(value: object) -> int | None:
-    """An integer, also one that was written as 3.0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
-        return None
-    return int(value)

@@ -8,7 +8,6 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -21,26 +20,13 @@ from ..steps import Steps
 from . import orchestrator
 from .aside import FORMAT, MARK, breaker_json, settings_of
 from .folder import QUEUE_LOCK, TEMPORARY, Folder
+from .report import Exported
 from .sources import ASIDE, ORCHESTRATOR, STATES, queue_file
 
 _PAGE = 250
 #: Of the snapshot job, which takes turns with an export into the same folder.
 JOB_LOCK = "snapshot.lock"
 _BREAKER = ("state", "failures", "lastFailure", "openedAt", "halfOpenAt")
-
-
-@dataclass(frozen=True)
-class Exported:
-    """``tasks`` counts by state what was written to ``path``; ``todo`` are long cancels or releases under way."""
-
-    path: str
-    tasks: dict[str, int]
-    breakers: int
-    todo: int
-
-    def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
-        return {"path": self.path, "tasks": self.tasks, "breakers": self.breakers, "todo": self.todo}
 
 
 def export(keys: Keys, path: str | Path, *, replace: bool) -> Steps[Exported]:

@@ -228,8 +228,8 @@ class _Window:
         except (ValueError, RecursionError):
             # Too many digits, or too deep: the entry is lost, but its end can be found.
             return self._long_value(what, index)
-        # A number may go on behind the window.
-        if end == len(self.text) and not self.ended:
+        # A number may go on behind the window, which then ends in "1", "1." or "1e+".
+        if end >= len(self.text) - 2 and not self.ended:
             return self._long_value(what, index)
         return self._taken(index, self.base + self.at, end)
 

@@ -1,4 +1,4 @@
-"""What an import did, or would do."""
+"""What an import or an export did, or would do."""
 
 from __future__ import annotations
 
@@ -60,6 +60,20 @@ class Imported:
             "breakers": self.breakers,
             "settings": self.settings,
         }
+
+
+@dataclass(frozen=True)
+class Exported:
+    """``tasks`` counts by state what was written to ``path``; ``todo`` are long cancels or releases under way."""
+
+    path: str
+    tasks: dict[str, int]
+    breakers: int
+    todo: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return {"path": self.path, "tasks": self.tasks, "breakers": self.breakers, "todo": self.todo}
 
 
 @dataclass

@@ -17,6 +17,7 @@ from .extras import Scene
 from .folder import QUEUE_LOCK, FileRefused, Folder
 from .mirror import Mirror
 from .reports import Archive
+from .reviews import Reviews
 from .texts import Escape, TaskText, listed
 
 #: Two jobs on one folder take turns.
@@ -39,6 +40,8 @@ class Taken:
     written: list[str]
     reports: int
     reports_left: int
+    #: Reviews of dead letters that were written down.
+    decisions: int
     #: What a person should know.
     notes: list[str]
 
@@ -75,6 +78,7 @@ class Snapshot:
         self._escape = Escape(html=escape_html)
         self._mirror: Mirror | None = None
         self._archive = Archive()
+        self._reviews = Reviews(queue)
         #: path -> what the file was like when it was last known to be right.
         self._known: dict[str, object] = {}
 
@@ -122,8 +126,17 @@ class Snapshot:
             raise
         mirror.touched.clear()
         reports, left = self._archive.add(root, mirror, mirror.ids(State.COMPLETED), _MOST_REPORTS)
-        counts = {each.value: count for each, count in scene.counts.items()}
-        return Taken(from_epoch(mirror.now), mirror.exact, mirror.cursor, counts, written, reports, left, notes)
+        return Taken(
+            at=from_epoch(mirror.now),
+            exact=mirror.exact,
+            cursor=mirror.cursor,
+            counts={each.value: count for each, count in scene.counts.items()},
+            written=written,
+            reports=reports,
+            reports_left=left,
+            decisions=self._reviews.append(root),
+            notes=notes,
+        )
 
     def _scene(self, state: Folder, mirror: Mirror) -> Scene:
         from .. import __version__

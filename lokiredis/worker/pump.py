@@ -21,8 +21,8 @@ from .runs import Runs
 
 log = logging.getLogger("lokiredis.worker")
 
-#: How long one claim waits on the server before the worker looks around, in seconds. As short as the claim's own
-#: rounds of half a minute it would make three calls of each: as the round ends, as the wait ends, and to begin anew.
+#: How long one claim waits on the server before the worker looks around, in seconds. As short as the claim's own rounds
+#: of half a minute it would make three calls of each: at the end of the round, at that of the wait, and the next one's.
 _WAIT = 600.0
 _MOST_ENDINGS = 1000
 #: When it stops: how long it waits for handlers that do not end, or tries to tell Redis of its tasks, in seconds.
@@ -37,8 +37,6 @@ class _Call:
     limit: int
     asked: float
     command: Command[Exchange] | None = None
-    #: Whether it was not answered at first.
-    late: bool = False
 
 
 class Pump:
@@ -81,7 +79,7 @@ class Pump:
 
     def stop(self) -> None:
         """Claim no more; give running work the grace, then hand the rest back. Called again: hand it back at once."""
-        self._hurry = self._hurry or self._stopping
+        self._hurry = self._stopping
         self._stopping = True
         self._queue.retry_for = min(self._queue.retry_for, LAST_WORDS)
         self._runs.wake.set()
@@ -106,7 +104,7 @@ class Pump:
                     await self.end()
                     ends = time.monotonic() + self._grace
                 if self._hurry:
-                    ends = min(ends, time.monotonic())
+                    ends, self._hurry = min(ends, time.monotonic()), False
                 if self._has_stopped(ends):
                     return
             try:
@@ -119,6 +117,8 @@ class Pump:
                 await self._until_woken(ends)
             except QueueUnavailable as e:
                 self._outage.begins(e)
+                if self._stopping and not self._runs.jobs:
+                    return  # what an unanswered call may have claimed comes back with the end of its lease
                 await asyncio.sleep(backoff.next())
 
     def _has_stopped(self, ends: float) -> bool:
@@ -126,9 +126,8 @@ class Pump:
         runs, now = self._runs, time.monotonic()
         if not runs.jobs and self.call is None:
             return True
-        # Nobody is there to take the last endings, or to tell what an unanswered call claimed: the tasks come back with
-        # the end of their leases.
-        if self._outage.away and (now >= ends + LAST_WORDS or (self._hurry and not runs.running)):
+        # Nobody is there to take the last endings: the tasks come back with the end of their leases.
+        if self._outage.away and now >= ends and (not runs.running or now >= ends + LAST_WORDS):
             log.warning("Redis is away: %d tasks could not be handed back", len(runs.jobs))
             return True
         if now >= ends + LAST_WORDS:
@@ -160,7 +159,7 @@ class Pump:
                     self._agent, self._types, lease=self._lease, wait=_WAIT, watch=watch
                 )
                 if isinstance(found, Claim):
-                    self._begin(found, watch.asked, watch.late)
+                    self._begin(found, watch.asked)
                     self._dry = False
                     return
         except LokiRedisError as e:
@@ -169,8 +168,8 @@ class Pump:
             self.asking = None
             self._runs.wake.set()
 
-    def _begin(self, claim: Claim, asked: float, late: bool) -> None:
-        job = self._runs.begin(claim, asked, late=late)
+    def _begin(self, claim: Claim, asked: float) -> None:
+        job = self._runs.begin(claim, asked)
         if self._stopping:
             self._runs.stop(job, Stop.SHUTDOWN)
 
@@ -188,9 +187,6 @@ class Pump:
                     lease=self._lease,
                 )
             found = await self._queue.run(call.command)
-        except QueueUnavailable:
-            call.late = True
-            raise
         except InvalidTask as e:
             self.call = None
             if not call.sent:
@@ -203,7 +199,7 @@ class Pump:
         self._outage.ends()
         self._dry = call.limit > 0 and len(found.claims) < call.limit
         for claim in found.claims:
-            self._begin(claim, call.asked, call.late)
+            self._begin(claim, call.asked)
         self._settle(call.sent, found)
 
     def _next_call(self) -> _Call:

@@ -19,6 +19,7 @@ from ..ratelimit import is_rate_limit
 from .context import Context, ThreadContext
 from .job import Job, Stop
 from .leases import Leases
+from .outage import Outage
 from .outcomes import Ending, ended, raised, told
 
 log = logging.getLogger("lokiredis.worker")
@@ -29,9 +30,10 @@ Handler = Callable[[Any], Any]
 class Runs:
     """Fills ``endings``, in the order in which the work ended, and sets ``wake`` when there is something new."""
 
-    def __init__(self, queue: AsyncQueue, handlers: Mapping[str, Handler], *, concurrency: int) -> None:
+    def __init__(self, queue: AsyncQueue, handlers: Mapping[str, Handler], outage: Outage, *, concurrency: int) -> None:
         self._queue = queue
         self._handlers = handlers
+        self._outage = outage
         self._concurrency = concurrency
         self._leases: Leases
         self._threads: ThreadPoolExecutor
@@ -61,9 +63,9 @@ class Runs:
             await asyncio.wait(running, timeout=seconds)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def begin(self, claim: Claim, asked: float, *, late: bool = False) -> Job:
-        """Work on a claim, which was asked for at *asked* (time.monotonic()); *late*: before an outage."""
-        job = Job(claim, asked, late)
+    def begin(self, claim: Claim, asked: float) -> Job:
+        """Work on a claim, which was asked for at *asked* (time.monotonic())."""
+        job = Job(claim, asked)
         if before := self.jobs.get(claim.id):
             self.stop(before, Stop.LOST)  # who gives the task anew has forgotten that claim, or ended it
         self.jobs[claim.id] = job
@@ -125,9 +127,9 @@ class Runs:
             self.wake.set()
 
     async def _is_held(self, job: Job) -> bool:
-        """Only after an outage is there a doubt: the task may be cancelled, or another agent's, by now."""
+        """Only after an outage is there a doubt: the answer that gave the claim may be as old as its lease."""
         asked = time.monotonic()
-        if not job.late and asked < job.held_until:
+        if asked < job.held_until:
             return True
         try:
             found = await self._queue.heartbeat(job.claim)
@@ -185,16 +187,19 @@ class Runs:
         return asyncio.wrap_future(context._job.thread)
 
     async def _sit_out(self, job: Job, context: Context, error: BaseException) -> bool:
-        """Hold this agent for a rate limit; False when the task was handed back instead of waiting for it."""
+        """Hold this agent for a rate limit; False when the task was handed back instead of waiting for it.
+
+        In an outage only the lease ends this, for then the work is stopped.
+        """
         keys = self._queue.keys
-        hold = await context._send(commands.rate_limited(keys, job.claim, error))
+        hold = await self._outage.over(self._queue, commands.rate_limited(keys, job.claim, error))
         log.warning("%s met a rate limit: held for %.0f s", job.claim.id, hold.wait)
         if hold.released:
             return False
         job.moved_on(hold.wait)
         await asyncio.sleep(hold.wait)
         # A command stores its checkpoint by itself: what it is to go on from stands in the queue alone.
-        context.saved = (await context._send(commands.get(keys, job.claim.id))).checkpoint
+        context.saved = (await self._outage.over(self._queue, commands.get(keys, job.claim.id))).checkpoint
         return True
 
 

@@ -12,8 +12,7 @@ from typing import TypeVar
 from .. import arguments
 from ..commands.command import host_name
 from ..errors import InvalidTask, QueueUnavailable
-from ..queue import AsyncQueue
-from .announcing import Announcer, News
+from ..queue import AsyncQueue, Queue
 from .background import end
 from .deadlines import Deadlines
 from .job import Job, Stop
@@ -25,6 +24,10 @@ from .runs import Handler, Runs
 from .twins import heartbeat_queue
 
 H = TypeVar("H", bound=Handler)
+
+#: An idle worker of which nothing is new announces itself only every so many times: most of what a thousand of them
+#: cost their server was that.
+_QUIET = 3
 
 
 class Worker:
@@ -60,10 +63,13 @@ class Worker:
             raise InvalidTask("not negative", field="grace")
         self._handlers: dict[str, Handler] = {}
         self._outage = Outage()
-        self._runs = Runs(queue, self._handlers, concurrency=concurrency)
+        self._runs = Runs(queue, self._handlers, self._outage, concurrency=concurrency)
         self._pump = Pump(
             queue, self._runs, self._outage, agent=self.agent, types=self._handlers, lease=lease, grace=self.grace
         )
+        #: What was announced last, and how many times it was left out since, as nothing was new.
+        self._announced: tuple[list[str], int, int] | None = None
+        self._not_announced = 0
         self._deadlines = Deadlines(self._runs, lease=lease, stop_overdue=on_lost_lease == "stop")
 
     def handler(self, *types: str) -> Callable[[H], H]:
@@ -136,8 +142,7 @@ class Worker:
         def outage(error: QueueUnavailable | None) -> None:
             loop.call_soon_threadsafe(self._outage.ends if error is None else partial(self._outage.begins, error))
 
-        announcer = Announcer(self.agent, lambda: self.types, self._news)
-        leases = Leases(heartbeat_queue(self.queue), self.lease, stop, announcer.tell, outage)
+        leases = Leases(heartbeat_queue(self.queue), self.lease, stop, self._announce, outage)
         self._runs.start(leases)
         leases.start()
         listener = Listener(self.queue, self._runs.cancelled)
@@ -150,5 +155,14 @@ class Worker:
             await self._runs.end(LAST_WORDS)
             await asyncio.to_thread(leases.stop)
 
-    def _news(self) -> News:
-        return News(tuple(job.claim.id for job in self.running), self.completed, self.failed)
+    def _announce(self, queue: Queue, every: float) -> None:
+        tasks = [job.claim.id for job in self.running]
+        done, failed = self.completed, self.failed
+        news = (tasks, done, failed) != self._announced
+        quiet = every > 0 and not tasks
+        if quiet and not news and self._not_announced < _QUIET - 1:
+            self._not_announced += 1
+            return
+        every = every * _QUIET if quiet else every
+        queue.announce(self.agent, self.types, tasks=tasks, completed=done, failed=failed, every=every)
+        self._announced, self._not_announced = (tasks, done, failed), 0

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from lokiredis import Queue
+
+from ..invariants import check
 from ..servers import RedisServer
+from ..waiting import wait_until
 from .conftest import Cli, Program
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -121,3 +125,31 @@ def test_an_export_to_where_nobody_may_write(cli: Cli, tmp_path: Path) -> None:
     """One line that names the place."""
     (tmp_path / "file").write_text("")
     assert str(tmp_path / "file") in cli("export", tmp_path / "file" / "queue.jsonl", code=1).err
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("numbered", [True, False])
+def test_killed_in_the_middle(
+    program: Program, server7: RedisServer, queue_name: str, tmp_path: Path, numbered: bool
+) -> None:
+    """What is stored is sound, and importing again brings the rest, in order."""
+    path, count = tmp_path / "pending.json", 10_000
+    with path.open("w") as file:
+        for n in range(count):
+            task = {"id": f"x{n}", "type": "a", "dependencies": [f"x{n - 1}"] if n % 2 else []}
+            file.write(json.dumps(task | ({"sequence": 3 * n + 1} if numbered else {})) + "\n")
+    queue = Queue(server7.client(), queue_name)
+    running = program.start("import", path)
+    wait_until(lambda: queue.counts()["pending"] > 0, timeout=60)
+    running.kill()
+    running.wait()
+    before = queue.counts()["pending"]
+    assert 0 < before < count
+    check(queue.redis, queue_name)
+    ran = program("import", path)
+    assert ran.code == 0
+    assert f"{count - before:,} tasks imported" in ran.out
+    check(queue.redis, queue_name)
+    scores = queue.redis.zrange(queue.keys.fixed("index"), 0, -1, withscores=True)
+    assert [id.decode() for id, _ in scores] == [f"x{n}" for n in range(count)]
+    assert [int(score) for _, score in scores] == [3 * n + 1 if numbered else n + 1 for n in range(count)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -37,7 +38,7 @@ def test_once(cli: Cli, queue: Queue, tmp_path: Path) -> None:
     add(queue, "y", "b")
     done(queue, take(queue, "b"))
     found = cli.json("snapshot", tmp_path / ".loki")
-    assert found.keys() == {"at", "exact", "cursor", "counts", "written", "reports"}
+    assert found.keys() == {"at", "exact", "cursor", "counts", "written", "reports", "decisions"}
     assert (found["exact"], found["counts"]["pending"], found["counts"]["completed"], found["reports"]) == (
         True,
         1,
@@ -48,7 +49,7 @@ def test_once(cli: Cli, queue: Queue, tmp_path: Path) -> None:
     assert _ids(tmp_path / ".loki") == ["x"]
     ran = cli("snapshot", tmp_path / ".loki")
     assert "1 pending, 0 in-progress, 1 completed" in ran.out
-    assert ran.out.endswith("0 files written, 0 decision reports archived\n")
+    assert ran.out.endswith("0 files written, 0 decision reports archived, 0 reviews written down\n")
 
 
 def test_without_extras(cli: Cli, tmp_path: Path) -> None:
@@ -162,8 +163,10 @@ def test_trouble_with_the_folder(program: Program, queue: Queue, tmp_path: Path)
     add(queue, "x")
     process = program.start("snapshot", folder, "--every", "100ms")
     wait_until(lambda: (folder / "STATUS.txt").exists(), 30, "the first snapshot")
-    (folder / "queue").rename(folder / "old")
-    (folder / "queue").symlink_to(folder / "old")
+    with (folder / "state" / "locks" / "snapshot.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # not in the middle of a snapshot
+        (folder / "queue").rename(folder / "old")
+        (folder / "queue").symlink_to(folder / "old")
     old = (folder / "old" / "pending.json").read_bytes()
     add(queue, "y")
     assert process.stderr is not None

@@ -231,7 +231,7 @@ def test_decision_reports(queue: Queue, folder: Path) -> None:
     assert _take(queue, folder).reports == 2
     where = folder / "logs" / "decisions"
     day = tasks(folder, "completed")[0]["completedAt"][:10]
-    assert sorted(path.name for path in where.iterdir()) == [f"{day}-api-1.md", f"{day}-api-2.md"]
+    assert sorted(path.name for path in where.glob("2*")) == [f"{day}-api-1.md", f"{day}-api-2.md"]
     completed = tasks(folder, "completed")[0]["completedAt"]
     assert (where / f"{day}-api-1.md").read_text() == (
         "# Decision report: api-1\n\n"
@@ -242,6 +242,17 @@ def test_decision_reports(queue: Queue, folder: Path) -> None:
     (where / f"{day}-api-1.md").write_text("A person's note.")
     assert _take(queue, folder).reports == 0
     assert (where / f"{day}-api-1.md").read_text() == "A person's note."
+
+
+def test_reviews_of_dead_letters(queue: Queue, folder: Path) -> None:
+    """Are written down by the job, once, by whatever number of jobs."""
+    bury(queue, "x")
+    with Snapshot(queue, folder) as job, Snapshot(queue, folder) as other:
+        queue.discard_dead("x", "not needed")
+        assert [one.take().decisions for one in (job, other, job)] == [1, 0, 0]
+    [path] = (folder / "logs" / "decisions").iterdir()
+    assert path.name.startswith("dlq-review-")
+    assert path.read_text().count("not needed") == 1
 
 
 def test_many_reports_come_in_parts(queue: Queue, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

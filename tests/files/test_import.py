@@ -14,12 +14,13 @@ import pytest
 
 from lokiredis import InvalidTask, Queue
 from lokiredis.files.report import Imported, Told
+from lokiredis.files.snapshot import Snapshot
 from lokiredis.models import at_ms, parse_time
 
 from ..invariants import check
 from ..lua.moves import add, done, every, places, stored, take
 from ..servers import RedisServer
-from .queues import FIXTURES, new_queue
+from .queues import FIXTURES, new_queue, picture
 
 ROOT = Path(__file__).parents[2]
 
@@ -497,3 +498,27 @@ def test_a_big_file_is_never_in_memory(server7: RedisServer, tmp_path: Path, lon
     found, kilobytes = map(int, ran.stdout.split())
     assert found == count
     assert kilobytes < 100 * 1024
+
+
+def test_a_snapshot(server7: RedisServer, queue: Queue, tmp_path: Path) -> None:
+    """The files that other tools look at bring everything back: all but the leases' length and what breakers add."""
+    other = new_queue(server7)
+    other.import_(FIXTURES / "loki-documented")
+    take(other, "eng-backend")
+    other.trip_breaker("eng-qa")
+    with Snapshot(other, tmp_path, extras=False) as snapshot:
+        snapshot.take()
+    report = queue.import_(tmp_path)
+    assert (report.refused, report.notes, report.breakers) == ((), (), 1)
+    assert picture(queue)["tasks"] == picture(other)["tasks"]
+    assert queue.breakers() == other.breakers()
+
+
+def test_a_snapshot_with_extras(server7: RedisServer, queue: Queue, tmp_path: Path) -> None:
+    """What it adds for other tools stays with the task, and failed.json is no second dead letter."""
+    other = new_queue(server7)
+    other.import_(FIXTURES / "loki-documented")
+    with Snapshot(other, tmp_path) as snapshot:
+        snapshot.take()
+    report = queue.import_(tmp_path)
+    assert (report.refused, places(queue)) == ((), places(other))

@@ -13,6 +13,7 @@ import pytest
 from lokiredis import Decision, Queue
 from lokiredis.files.folder import FileRefused, Folder
 from lokiredis.files.reviews import Reviews, entry
+from lokiredis.files.snapshot import Snapshot
 from lokiredis.models import from_epoch
 
 from ..servers import RedisServer
@@ -71,6 +72,17 @@ def test_jobs_on_several_machines(server7: RedisServer, queue_name: str, tmp_pat
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(run, range(4))) == 40
     assert _titles(tmp_path) == [f"x{n}" for n in range(40)]
+
+
+def test_a_snapshot_writes_them_too(server7: RedisServer, queue_name: str, tmp_path: Path) -> None:
+    """Beside its other files, each once, whether by one job or by several."""
+    with Queue.from_url(server7.url, queue_name) as queue:
+        _decide(queue, 2)
+        for _ in range(2):
+            with Snapshot(queue, tmp_path) as job:
+                job.take()
+                job.take()
+        assert _titles(tmp_path) == ["x0", "x1"]
 
 
 def test_a_folder_that_leads_elsewhere(server7: RedisServer, queue_name: str, tmp_path: Path) -> None:

@@ -110,7 +110,8 @@ def start(redis7_server: RedisServer, queue_name: str, tmp_path: Path) -> Iterat
     for process in started:
         if process.poll() is None:
             process.kill()
-        process.communicate()
+        # What it said is for whoever reads of a failure.
+        sys.stderr.write(process.communicate()[1] or "")
 
 
 def alive(pid: int) -> bool:

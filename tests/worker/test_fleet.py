@@ -138,6 +138,21 @@ async def test_a_restart_of_redis_ends_nothing(mortal: RedisServer, queue_name: 
         await asyncio.wait_for(run, 20)
 
 
+async def test_an_idle_worker_sees_that_redis_is_back(mortal: RedisServer, queue_name: str) -> None:
+    """Without a task that would tell it, and long before its wait for one ends."""
+    async with AsyncQueue.from_url(mortal.url, queue_name, retry_for=0.5) as used:
+        worker = Worker(used, agent="me")
+        worker.handler("a")(lambda context: REPORT)
+        run = started(worker)
+        await until(lambda: worker._pump.asking is not None)
+        await asyncio.to_thread(mortal.kill)
+        await until(lambda: worker.away, timeout=20)
+        await asyncio.to_thread(mortal.restart)
+        await until(lambda: not worker.away, timeout=20)
+        worker.stop()
+        await asyncio.wait_for(run, 20)
+
+
 async def test_work_whose_lease_may_have_run_out_is_stopped(mortal: RedisServer, queue_name: str) -> None:
     """While Redis is away nobody can tell whether another agent has the task by now."""
     async with AsyncQueue.from_url(mortal.url, queue_name, retry_for=0.5) as used:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +15,10 @@ import pytest
 from lokiredis import AsyncQueue, Queue, QueueUnavailable
 from lokiredis.commands import Command
 from lokiredis.worker import Context, ThreadContext, Worker
+from lokiredis.worker.command import CommandHandler
 
 from ..conftest import lacking
 from ..invariants import check
-from ..proxy import Exchange, LossyProxy
 from ..servers import RedisServer, programs
 from .conftest import started, until
 
@@ -173,6 +175,42 @@ async def test_a_checkpoint_and_a_rate_limit_in_an_outage(mortal: RedisServer, q
         await asyncio.wait_for(run, 30)
 
 
+_FAILS_WITH_A_CHECKPOINT = """
+import os, pathlib, sys, time
+(at := pathlib.Path(sys.argv[1]) / "begun").touch()
+while at.exists():
+    time.sleep(0.01)
+pathlib.Path(os.environ["LOKIREDIS_TASK_CHECKPOINT_FILE"]).write_text('{"page": 7}')
+sys.exit("no more")
+"""
+
+
+async def test_the_checkpoint_of_a_command_that_ends_in_an_outage(
+    mortal: RedisServer, queue_name: str, tmp_path: Path
+) -> None:
+    """It waits until Redis is back, and its failure with it."""
+    words = [sys.executable, "-c", _FAILS_WITH_A_CHECKPOINT, str(tmp_path)]
+    begun = tmp_path / "begun"
+    async with CountingQueue.from_url(mortal.url, queue_name, retry_for=RETRY_FOR) as queue:
+        worker = Worker(queue, agent="me", lease=60, grace=0)
+        worker.handler("a")(CommandHandler(words, logs=tmp_path, grace=lambda why: 5.0, environment={}))
+        run = started(worker)
+        _add(mortal, queue_name, "x")
+        await until(begun.exists)
+        await asyncio.to_thread(mortal.kill)
+        begun.unlink()
+        await _given_up(queue, 2)
+        await asyncio.to_thread(mortal.start)
+        with mortal.client() as client:
+            seen = Queue(client, queue_name)
+            await until(lambda: seen.get("x").attempts, timeout=30)
+            task = seen.get("x")
+            assert (task.checkpoint, task.last_error, len(task.attempts)) == ({"page": 7}, "no more", 1)
+            check(client, queue_name)
+        worker.stop()
+        await asyncio.wait_for(run, 30)
+
+
 async def _given_up(queue: CountingQueue, calls: int) -> None:
     """So many more calls were repeated in vain."""
     before = queue.given_up
@@ -193,62 +231,3 @@ def _refused_heartbeats(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> list
 
     monkeypatch.setattr(queue, "heartbeat_many", noting)
     return found
-
-
-class _Cut:
-    """Loses the reply to the first call that gives a claim, and from then on all replies, until ``healed``."""
-
-    def __init__(self) -> None:
-        self.begun = False
-        self.healed = False
-
-    def __call__(self, exchange: Exchange) -> bool:
-        self.begun = self.begun or (b"long-1" in exchange.reply and exchange.command in ("FCALL", "EVALSHA"))
-        return self.begun and not self.healed
-
-
-@pytest.mark.parametrize("waits", [True, False], ids=["of one that waited", "of one that had work"])
-async def test_a_claim_whose_reply_was_lost(mortal: RedisServer, queue_name: str, waits: bool) -> None:
-    """For longer than any retry: the worker learns of its claim, long before the lease ends."""
-    cut = _Cut()
-    with LossyProxy(mortal.address, cut) as proxy:
-        if not waits:
-            _add(mortal, queue_name, "first", "long-1")
-        async with _worker(proxy.url, queue_name, 600) as (_, gate, queue):
-            if waits:
-                await until(lambda: _blocked(mortal))
-                _add(mortal, queue_name, "long-1")
-            await until(lambda: cut.begun, timeout=30)
-            await _given_up(queue, 2)
-            assert "long-1" not in gate.begun
-            cut.healed = True
-            await until(lambda: "long-1" in gate.begun, timeout=30)
-            gate.open("long-1")
-            await _all_completed(mortal, queue_name, 1 if waits else 2)
-
-
-async def test_it_stops_with_a_claim_whose_reply_was_lost(mortal: RedisServer, queue_name: str) -> None:
-    """When Redis is back in time the claim is handed back, without a charge."""
-    cut = _Cut()
-    with LossyProxy(mortal.address, cut) as proxy:
-        _add(mortal, queue_name, "first", "long-1")
-        async with CountingQueue.from_url(proxy.url, queue_name, retry_for=RETRY_FOR) as queue:
-            worker = Worker(queue, agent="me", lease=600, grace=0)
-            gate = Gate(worker)
-            run = started(worker)
-            await until(lambda: cut.begun, timeout=30)
-            await _given_up(queue, 2)
-            worker.stop()
-            cut.healed = True
-            await asyncio.wait_for(run, 30)
-        assert gate.begun == ["first"]
-        with mortal.client() as client:
-            task = Queue(client, queue_name).get("long-1")
-            assert [attempt.outcome for attempt in task.attempts] == ["released"]
-            assert (task.state, task.retries) == ("pending", 0)
-            check(client, queue_name)
-
-
-def _blocked(server: RedisServer) -> bool:
-    with server.client() as client:
-        return int(client.info("clients")["blocked_clients"]) > 0
