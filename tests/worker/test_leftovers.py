@@ -61,6 +61,11 @@ def test_the_folder_of_a_dead_worker_is_removed_and_no_other(temp: Path, other: 
     (precious / "alive.lock").touch()
     (temp / "lokiredis-tasks-link").symlink_to(precious)
     (temp / "lokiredis-tasks-new").mkdir()
+    another_user_s = temp / "lokiredis-tasks-theirs"
+    another_user_s.mkdir()
+    (another_user_s / "alive.lock").touch()
+    if os.getuid() == 0:
+        os.chown(another_user_s, 65534, 65534)
     mine = Scratch()
     mine.start()
     mine.stop()
@@ -73,6 +78,7 @@ def test_the_folder_of_a_dead_worker_is_removed_and_no_other(temp: Path, other: 
         assert not theirs.exists()
         assert (precious / "alive.lock").exists()
         assert (temp / "lokiredis-tasks-new").exists()
+        assert another_user_s.exists() or os.getuid() != 0
         assert [path.name for path in mine.path.iterdir()] == ["alive.lock"]
     finally:
         mine.stop()

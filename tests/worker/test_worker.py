@@ -477,7 +477,7 @@ async def test_a_rate_limit_is_sat_out(queue: Queue, make_worker: Make) -> None:
 
     queue.enqueue(type="a", id="x")
     started(worker)
-    await until(lambda: len(calls) == 1)
+    await until(lambda: any(event.kind == "held" for event in queue.events()))
     queue.enqueue(type="a", id="y", payload={"n": 2})
     await until(_done(queue, 2))
     assert next((id, saved) for id, saved, _ in calls[:2]) == ("x", None)
@@ -707,7 +707,8 @@ async def test_finishing_and_claiming_share_a_call(
     queue.enqueue_many([{"type": "a", "payload": {"n": i}} for i in range(20)])
     started(worker)
     await until(lambda: worker.completed == 20)
-    assert sent[:21] == ["exchange"] * 21
+    assert sent.count("exchange") == 21
+    assert "complete" not in sent
 
 
 async def test_a_handler_that_blocks_the_loop_for_good(queue: Queue, redis7_server: RedisServer) -> None:
