@@ -79,7 +79,7 @@ class Pump:
 
     def stop(self) -> None:
         """Claim no more; give running work the grace, then hand the rest back. Called again: hand it back at once."""
-        self._hurry = self._stopping
+        self._hurry = self._hurry or self._stopping
         self._stopping = True
         self._queue.retry_for = min(self._queue.retry_for, LAST_WORDS)
         self._runs.wake.set()
@@ -104,7 +104,7 @@ class Pump:
                     await self.end()
                     ends = time.monotonic() + self._grace
                 if self._hurry:
-                    ends, self._hurry = min(ends, time.monotonic()), False
+                    ends = min(ends, time.monotonic())
                 if self._has_stopped(ends):
                     return
             try:
@@ -117,8 +117,6 @@ class Pump:
                 await self._until_woken(ends)
             except QueueUnavailable as e:
                 self._outage.begins(e)
-                if self._stopping and not self._runs.jobs:
-                    return  # what an unanswered call may have claimed comes back with the end of its lease
                 await asyncio.sleep(backoff.next())
 
     def _has_stopped(self, ends: float) -> bool:
@@ -126,8 +124,9 @@ class Pump:
         runs, now = self._runs, time.monotonic()
         if not runs.jobs and self.call is None:
             return True
-        # Nobody is there to take the last endings: the tasks come back with the end of their leases.
-        if self._outage.away and now >= ends and (not runs.running or now >= ends + LAST_WORDS):
+        # Nobody is there to take the last endings, or to tell what an unanswered call claimed: the tasks come back with
+        # the end of their leases.
+        if self._outage.away and (now >= ends + LAST_WORDS or (self._hurry and not runs.running)):
             log.warning("Redis is away: %d tasks could not be handed back", len(runs.jobs))
             return True
         if now >= ends + LAST_WORDS:
