@@ -186,14 +186,17 @@ sys.exit("no more")
 
 
 async def test_the_checkpoint_of_a_command_that_ends_in_an_outage(
-    mortal: RedisServer, queue_name: str, tmp_path: Path
+    mortal: RedisServer, queue_name: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """It waits until Redis is back, and its failure with it."""
     words = [sys.executable, "-c", _FAILS_WITH_A_CHECKPOINT, str(tmp_path)]
     begun = tmp_path / "begun"
     async with CountingQueue.from_url(mortal.url, queue_name, retry_for=RETRY_FOR) as queue:
         worker = Worker(queue, agent="me", lease=60, grace=0)
-        worker.handler("a")(CommandHandler(words, logs=tmp_path, grace=lambda why: 5.0, environment={}))
+        handler = CommandHandler(words, logs=tmp_path, grace=lambda why: 5.0, environment={})
+        handler.start()
+        request.addfinalizer(handler.stop)
+        worker.handler("a")(handler)
         run = started(worker)
         _add(mortal, queue_name, "x")
         await until(begun.exists)
