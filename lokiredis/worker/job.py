@@ -29,6 +29,8 @@ class Job:
 
     claim: Claim
     asked: float
+    #: Whether the answer that gave it came after an outage: what became of the claim meanwhile nobody knows.
+    late: bool = False
     held_until: float = field(init=False)
     limit: float = field(init=False)
     work: asyncio.Task[None] | None = field(init=False, default=None)

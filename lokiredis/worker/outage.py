@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from typing import TypeVar
 
 from .. import steps
-from ..commands import Command
 from ..errors import QueueUnavailable
-from ..queue import AsyncQueue
-
-T = TypeVar("T")
 
 log = logging.getLogger("lokiredis.worker")
 
@@ -53,19 +47,6 @@ class Outage:
             log.warning("Redis is back")
         self.away = False
 
-    async def over(self, queue: AsyncQueue, command: Command[T]) -> T:
-        """The answer of a call that is sent, always the same, until there is one. Whoever waits for it may cancel."""
-        backoff = Backoff()
-        while True:
-            try:
-                answer = await queue.run(command)
-            except QueueUnavailable as e:
-                self.begins(e)
-                await asyncio.sleep(backoff.next())
-            else:
-                self.ends()
-                return answer
-
 
 class Watch(steps.Watch):
     """A worker's waiting claim sits every outage out."""
@@ -73,9 +54,12 @@ class Watch(steps.Watch):
     def __init__(self, outage: Outage) -> None:
         self._outage = outage
         self._backoff = Backoff()
+        #: Whether a call was not answered at first.
+        self.late = False
 
     def away(self, error: QueueUnavailable) -> float:
         """The same call again after a pause."""
+        self.late = True
         self._outage.begins(error)
         return self._backoff.next()
 
