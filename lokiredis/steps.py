@@ -148,7 +148,7 @@ def enqueue_many(
     if not isinstance(tasks, Iterable) or isinstance(tasks, (str, bytes, Mapping)):
         raise InvalidTask("a list of tasks", field="tasks")
     base = commands.new_request() if request is None else arguments.request(request)
-    made = [commands.as_new_task(task, index) for index, task in enumerate(tasks)]
+    made = [commands.as_new_task(task, index, request) for index, task in enumerate(tasks)]
     if not made:
         return []
     whole = commands.enqueue_batch(keys, made, base)

@@ -32,7 +32,7 @@ for i, id in ipairs(ids) do
   local task = known[id]
   if type == '' or task[TYPE] == type then
     whole(task)
-    local pattern = signature(texts[id] or '')
+    local pattern = signature(texts[id] or '', id)
     local group = group_of(pattern)
     if not told[group] then
       told[group] = true

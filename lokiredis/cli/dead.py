@@ -139,7 +139,8 @@ def show(session: Session, /, id: str) -> None:
         least = "" if behind.whole else "at least "
         rest = f" and {len(ids) - 10:,} more" if len(ids) > 10 else ""
         names = f": {', '.join(ids[:10])}{rest}" if ids else ""
-        click.echo(safe(f"\nIt blocks {least}{plural(len(ids), 'task')}{names}."))
+        click.echo()
+        click.echo(safe(f"It blocks {least}{plural(len(ids), 'task')}{names}."))
 
     answer_task(session, task, more, tell)
 

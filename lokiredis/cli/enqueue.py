@@ -13,7 +13,7 @@ from .text import plural, safe
 from .verb import Verb
 
 if TYPE_CHECKING:
-    from ..models import Enqueued, NewTask
+    from ..models import Enqueued
 
 
 @click.command(
@@ -109,30 +109,28 @@ def _task(given: dict[str, Any]) -> dict[str, Any]:
     return task
 
 
-def _checked(task: dict[str, Any]) -> NewTask:
-    """The task as the queue takes it. What it would refuse is a usage error, which names the option."""
+def _check(task: dict[str, Any]) -> None:
+    """What the queue would refuse is a usage error, which names the option."""
     from ..commands import document
     from ..errors import InvalidTask
     from ..models import NewTask
 
     try:
-        made = NewTask.from_json(task)
-        document(made)
+        document(NewTask.from_json(task))
     except InvalidTask as e:
         names = {field: option for option, field in _NAMES.items()} | {"dependencies": "depends", "payload": "payload"}
         option = names.get(str(e.field))
         hint = "--field" if option is None else _flag(option)
         told = e.message if option or e.field is None else f"{e.field}: {e.message}"
         raise click.BadParameter(told, param_hint=hint) from None
-    return made
 
 
 def _enqueue_one(session: Session, task: dict[str, Any], request: str | None) -> None:
     from ..errors import LokiRedisError
 
-    new = _checked(task)
+    _check(task)
     try:
-        [made] = session.queue().enqueue_many([new], request=request)
+        [made] = session.queue().enqueue_many([task], request=request)
     except LokiRedisError as e:
         e.index = None  # it is the only one
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from uuid import UUID, uuid5
 
 from .. import replies
 from ..arguments import sized
@@ -13,16 +14,28 @@ from ..keys import Keys
 from ..models import Enqueued, NewTask, at_ms, to_ms
 from .command import Command, build, scoped_request
 
+_REQUESTS = UUID("6d1b6a0c-5f0f-4c1b-9d4b-6f1f3c0a9e57")
 
-def as_new_task(task: NewTask | Mapping[str, Any], index: int | None = None) -> NewTask:
+
+def as_new_task(task: NewTask | Mapping[str, Any], index: int | None = None, request: str | None = None) -> NewTask:
     """A task to enqueue from a model or a camelCase dict. Raises InvalidTask, naming *index*."""
     if isinstance(task, NewTask):
         return task
+    if request is not None and isinstance(task, Mapping) and task.get("id") is None:
+        task = {**task, "id": _id_of(request, index or 0)}
     try:
         return NewTask.from_json(task)
     except InvalidTask as e:
         e.index = index
         raise
+
+
+def _id_of(request: str, index: int) -> str:
+    """The id of a task that has none of its own: the same each time that the caller repeats this request.
+
+    A new one each time would be another task to the queue, which knows a repeated enqueue by its ids (design rule 9).
+    """
+    return str(uuid5(_REQUESTS, f"{request} {index}"))
 
 
 def _document(task: NewTask, extra: Mapping[str, Any]) -> tuple[int, bytes]:
@@ -98,6 +111,8 @@ def enqueue(keys: Keys, /, *, request: str | None = None, **fields: Any) -> Comm
     Returns Enqueued(id, created, state): when an equal task is waiting, running or done, that one with
     ``created=False`` (design rule 12). Raises InvalidTask, TaskExists, UnknownDependency, DependencyCycle, QueueFull.
     """
+    if request is not None and fields.get("id") is None:
+        fields["id"] = _id_of(request, 0)
     task = NewTask(**fields)
     return build(
         "enqueue",

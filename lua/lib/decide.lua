@@ -7,5 +7,5 @@ local DECISIONS_KEPT, WHY_BYTES = '20000', 2000
 
 local function decide(action, id, task, by, why, detail)
   redis.call('XADD', decisions, 'MAXLEN', '~', DECISIONS_KEPT, '*', 'at', stamp, 'action', action, 'id', id, 'type', task[TYPE],
-    'by', by, 'why', cut(why, WHY_BYTES), 'pattern', signature(side(id, 'E') or ''), 'detail', detail)
+    'by', by, 'why', cut(why, WHY_BYTES), 'pattern', signature(side(id, 'E') or '', id), 'detail', detail)
 end

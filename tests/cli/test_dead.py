@@ -61,7 +61,7 @@ def test_show_tells_what_it_blocks(desk: Cli) -> None:
     data = desk.json("dead", "show", "a-1")
     assert (data["blocks"], data["blocked"], data["task"]["id"]) == (["child", "grandchild"], 2, "a-1")
     assert "It blocks 2 tasks: child, grandchild." in desk("dead", "show", "a-1").out
-    assert "It blocks 0 tasks." in desk("dead", "show", "a-2").out
+    assert "\nIt blocks 0 tasks.\n" in desk("dead", "show", "a-2").out
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,15 @@ def test_numbers_ids_and_paths_do_not_matter(errors: list[str], pattern: str, cl
     assert len(groups[0].group) == 8
 
 
+def test_its_own_id_does_not_matter(clocked: ClockedQueue) -> None:
+    """The queue puts it into its errors, and it may be a plain word."""
+    for id in ("deploy", "audit"):
+        _bury(clocked, id, f"the result was refused: {id}: a completed task needs a report")
+    (group,) = clocked.dead_groups()
+    assert group.pattern == "the result was refused: <id>: a completed task needs a report"
+    assert [letter.id for letter in group.letters] == ["deploy", "audit"]
+
+
 def test_lost_agents_are_one_group(clocked: ClockedQueue) -> None:
     """The queue's own error names agent and machine, which is no kind of failure."""
     for number in range(2):

@@ -402,6 +402,19 @@ def test_a_repeated_request(clocked: ClockedQueue) -> None:
         clocked.enqueue_many(batch, request="r-2")
 
 
+def test_a_repeated_request_for_tasks_without_ids(clocked: ClockedQueue) -> None:
+    """Their ids come from the request: a new one each time would be another task."""
+    batch = [{"type": "a", "idempotencyKey": "", "payload": {"n": n}} for n in (1, 1)]
+    first = clocked.enqueue_many(batch, request="r-1")
+    before = stored(clocked)
+    assert clocked.enqueue_many(batch, request="r-1") == first
+    assert stored(clocked) == before
+    one = clocked.enqueue(type="a", idempotency_key="", request="r-2")
+    assert clocked.enqueue(type="a", idempotency_key="", request="r-2") == one
+    assert clocked.counts()["pending"] == 3
+    assert len({made.id for made in [*first, one]}) == 3
+
+
 # ---- a plan larger than one call
 
 

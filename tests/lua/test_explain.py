@@ -93,6 +93,14 @@ def test_the_roots_of_a_blocked_task(clocked: ClockedQueue) -> None:
     assert next(task for task in found.waits_for if task.id == "dead").last_error == "the registry is down"
 
 
+def test_a_root_of_the_same_type(clocked: ClockedQueue) -> None:
+    """It is told as it stands: the claim that is tried for the type would take it, and nothing of that is kept."""
+    add(clocked, "p")
+    add(clocked, "q", dependencies=["p"])
+    (root,) = clocked.explain("q").waits_for
+    assert (root.id, root.place, root.claimed_by, root.lease_expires_at) == ("p", "ready", None, None)
+
+
 def test_a_chain_of_ten_thousand(clocked: ClockedQueue) -> None:
     """It is followed as far as one call may go, and the answer says that there is more."""
     plan: list[dict[str, Any]] = [{"id": "x0", "type": "a"}]
