@@ -9,6 +9,7 @@ from lokiredis import DuplicateTask, Finished, InvalidState, InvalidTask, TaskNo
 from ..clock import ClockedAsyncQueue, ClockedQueue
 from ..servers import Backend
 from .moves import REPORT, add, bury, done, drive_on, places, raw, take
+from .test_import import _import, _words
 
 
 @pytest.fixture
@@ -162,3 +163,14 @@ def test_two_equal_ones_wait_for_it(dead: ClockedQueue) -> None:
     dead.canary_dead("x", ["one", "two"])
     dead.exchange("me", "a", finished=[Finished(take(dead), decision_report=REPORT)], limit=0)
     assert (dead.get("one").place, dead.get("two").place) == ("ready", "dead")
+
+
+def test_one_that_waits_for_a_task_as_well(dead: ClockedQueue) -> None:
+    """As an imported dead letter may: released by both in one call, it is in one index."""
+    add(dead, "d", "b")
+    _import(dead, _words("w", ["d"], state="dead-letter"))
+    assert dead.canary_dead("x", ["w"]) == 1
+    both = [Finished(take(dead, type), decision_report=REPORT) for type in ("a", "b")]
+    dead.exchange("me", "a", finished=both, limit=0)
+    assert places(dead)["w"] == "ready"
+    assert dead.stats().types["a"].blocked == 0
