@@ -230,7 +230,7 @@ class Pump:
 
     def _settle(self, sent: list[tuple[Job, Ending]], found: Exchange) -> None:
         for (job, ending), outcome in zip(sent, found.outcomes, strict=True):
-            # A result that the queue doesn't take: without an end its claim would only be missed when its lease runs out.
+            # A result that the queue doesn't take: not ended, the claim would be missed only when its lease runs out.
             if isinstance(ending, Finished) and isinstance(outcome, (DecisionReportMissing, InvalidTask)):
                 log.warning("%s", outcome)
                 self._runs.endings.append((job, Failed(job.claim, f"the result was refused: {outcome}")))

@@ -156,7 +156,7 @@ def test_an_empty_queue(clocked: ClockedQueue) -> None:
 
 
 def test_a_stream_that_was_trimmed_to_its_usual_length(clocked: ClockedQueue) -> None:
-    """Begun on an empty stream: what fell off its end is missed, though no more entries are left than are always kept."""
+    """Begun on an empty stream: what fell off is missed, though as many entries are left as are always kept."""
     part = _part(clocked)
     add(clocked, "x")
     pipe = clocked.redis.pipeline()
