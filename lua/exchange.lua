@@ -40,8 +40,8 @@ if #ids > 1000 then return refuse(refusal('InvalidTask', 'one call takes at most
 if #ids > 0 then
   load(ids)
   fetch('A', ids)
-  -- Where no task waits for any other, none has dependents.
-  any_dependents = redis.call('HLEN', waiting) > 0
+  -- Where no task waits for any other, nor a dead letter for its canary, none has dependents.
+  any_dependents = redis.call('EXISTS', waiting, canaries) > 0
   if any_dependents then
     local keys = {}
     for i, id in ipairs(ids) do keys[i] = prefix .. 'dependents:' .. id end

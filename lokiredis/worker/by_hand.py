@@ -118,20 +118,24 @@ class AsyncWork:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the claim. Raises StaleClaim where it was lost, or cancelled, before the block ended."""
-        if self._claim is None:
-            return
-        await end(self._listening)
+        if self._claim is not None:
+            # Cancelled in the midst of it, the claim would be renewed for ever, and nobody would work on the task.
+            await asyncio.shield(self._leave(self._claim, error))
+
+    async def _leave(self, claim: WorkedClaim, error: BaseException | None) -> None:
+        try:
+            await end(self._listening)
+        finally:
+            self._leases.end()
         await asyncio.to_thread(self._leases.stop)
         job = self._job
         if job.stopped is not None:
             raise StaleClaim(f"{job.claim.id}: {job.stopped.value}", id=job.claim.id) from None
-        ending = _end(self._queue, job.claim, self._claim._result, error)
-        if error is None:
-            await ending
-            return
         try:
-            await asyncio.shield(ending)
+            await _end(self._queue, job.claim, claim._result, error)
         except LokiRedisError as e:
+            if error is None:
+                raise
             log.warning("%s", e)  # what ended the block matters more
 
     def _cancelled(self, id: str, token: int) -> None:

@@ -81,6 +81,7 @@ class _Run:
         self.err = bytearray()
 
     async def to_end(self) -> Any:
+        self.handler.keeper.expects()
         try:
             process = await asyncio.create_subprocess_exec(
                 *self.handler.argv,
@@ -94,6 +95,7 @@ class _Run:
                 env={**os.environ, **self.handler.environment, **self.files.environment},
             )
         except OSError as e:
+            self.handler.keeper.misses()
             raise AttemptFailed(f"{self.handler.argv[0]} can't be started: {e.strerror or e}") from e
         self.handler.keeper.holds(process.pid)
         pipes = [

@@ -8,6 +8,7 @@ a pipe that only the worker holds: whatever ends the worker ends the pipe. What 
 from __future__ import annotations
 
 import logging
+import mmap
 import os
 import subprocess
 import sys
@@ -36,6 +37,8 @@ for group in groups:
         pass
 """
 
+_NOBODY = bytes(8)
+
 
 class Keeper:
     """Started anew when it was killed."""
@@ -43,6 +46,8 @@ class Keeper:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._groups: set[int] = set()
+        #: Which number the child that is being started has: memory that it shares with us.
+        self._born = mmap.mmap(-1, len(_NOBODY))
 
     def start(self) -> None:
         """Begin to keep."""
@@ -56,6 +61,16 @@ class Keeper:
             bufsize=0,
         )
 
+    def expects(self) -> None:
+        """A child is about to be started."""
+        self._born[:] = _NOBODY
+
+    def misses(self) -> None:
+        """It was not: a number that it announced may be another process's soon, which must not be killed for it."""
+        number = int.from_bytes(self._born[:], "little")
+        if number:
+            self._tell(f"-{number}\n")
+
     def holds(self, group: int) -> None:
         """This process group ends with the worker."""
         self._groups.add(group)
@@ -68,6 +83,7 @@ class Keeper:
 
     def announce(self) -> None:
         """For the child between fork and exec: what it starts before the worker says :meth:`holds` is kept, too."""
+        self._born[:] = os.getpid().to_bytes(len(_NOBODY), "little")
         if self._process is not None and self._process.stdin is not None:
             with suppress(OSError):
                 os.write(self._process.stdin.fileno(), b"+%d\n" % os.getpid())

@@ -52,9 +52,13 @@ class Leases:
         """Begin to renew."""
         self._thread.start()
 
+    def end(self) -> None:
+        """Renew no more, without waiting for a call that is under way."""
+        self._ended.set()
+
     def stop(self) -> None:
         """Renew no more; returns when the last call has ended."""
-        self._ended.set()
+        self.end()
         self._thread.join()
         self.queue.close()
 

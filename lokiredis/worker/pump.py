@@ -12,7 +12,7 @@ from typing import Any
 from .. import commands
 from ..commands import Command
 from ..errors import DecisionReportMissing, InvalidTask, LokiRedisError, QueueUnavailable
-from ..models import Claim, Exchange, Failed, Released
+from ..models import Claim, Exchange, Failed, Finished, Released
 from ..queue import AsyncQueue
 from .job import Job, Stop
 from .outage import Backoff, Outage, Watch
@@ -230,7 +230,8 @@ class Pump:
 
     def _settle(self, sent: list[tuple[Job, Ending]], found: Exchange) -> None:
         for (job, ending), outcome in zip(sent, found.outcomes, strict=True):
-            if isinstance(outcome, DecisionReportMissing):
+            # A result that the queue doesn't take: not ended, the claim would be missed only when its lease runs out.
+            if isinstance(ending, Finished) and isinstance(outcome, (DecisionReportMissing, InvalidTask)):
                 log.warning("%s", outcome)
                 self._runs.endings.append((job, Failed(job.claim, f"the result was refused: {outcome}")))
                 self._runs.wake.set()

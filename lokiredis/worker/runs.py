@@ -45,7 +45,8 @@ class Runs:
     @property
     def running(self) -> list[Job]:
         """What is being worked on."""
-        return [job for job in self.jobs.values() if job.work is not None]
+        # A copy first: other threads look, too, while the event loop changes it, and Python ends their loop then.
+        return [job for job in list(self.jobs.values()) if job.work is not None]
 
     def start(self, leases: Leases) -> None:
         """Be ready to begin; *leases* renews what is held."""

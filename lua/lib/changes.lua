@@ -23,7 +23,7 @@ local function changes(since, most)
   while more and #ids < most do
     local part = redis.call('XRANGE', events, since, '+', 'COUNT', ENTRIES_AT_ONCE)
     if since == '0-0' then
-      if redis.call('XLEN', events) > SURELY_WHOLE then return nil end
+      if redis.call('XLEN', events) >= SURELY_WHOLE then return nil end
     elseif not part[1] or part[1][1] ~= since then
       return nil
     end

@@ -14,7 +14,8 @@ end
 
 local function revive(id, task, available)
   whole(task)
-  if task[DIGEST] ~= '' then hset(unique, task[DIGEST], id) end
+  -- Written at once: of two equal dead letters that one canary releases, the second must find the first (equal_of).
+  if task[DIGEST] ~= '' then redis.call('HSET', unique, task[DIGEST], id) end
   task[RETRIES], task[HANDBACKS], task[BACKOFF] = 0, 0, task[BASE]
   requeue(id, task, available)
   event('retried', id, task[TYPE])

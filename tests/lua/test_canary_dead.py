@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from lokiredis import DuplicateTask, InvalidState, InvalidTask, TaskNotFound
+from lokiredis import DuplicateTask, Finished, InvalidState, InvalidTask, TaskNotFound
 
 from ..clock import ClockedAsyncQueue, ClockedQueue
 from ..servers import Backend
-from .moves import add, bury, done, drive_on, places, raw, take
+from .moves import REPORT, add, bury, done, drive_on, places, raw, take
+from .test_import import _import, _words
 
 
 @pytest.fixture
@@ -146,3 +147,30 @@ async def test_awaited(backend: Backend, dead: ClockedQueue) -> None:
         await queue.close()
     finally:
         await client.aclose()
+
+
+def test_a_worker_completes_it(dead: ClockedQueue) -> None:
+    """In an exchange, too, though no task waits for any other."""
+    dead.canary_dead("x", ["y", "z"])
+    dead.exchange("me", "a", finished=[Finished(take(dead), decision_report=REPORT)], limit=0)
+    assert places(dead) == {"x": "completed", "y": "ready", "z": "ready"}
+
+
+def test_two_equal_ones_wait_for_it(dead: ClockedQueue) -> None:
+    """The first is released; it lives then, and stands in the way of the second, also within one call."""
+    for id in ("one", "two"):
+        bury(dead, id, idempotency_key="k")
+    dead.canary_dead("x", ["one", "two"])
+    dead.exchange("me", "a", finished=[Finished(take(dead), decision_report=REPORT)], limit=0)
+    assert (dead.get("one").place, dead.get("two").place) == ("ready", "dead")
+
+
+def test_one_that_waits_for_a_task_as_well(dead: ClockedQueue) -> None:
+    """As an imported dead letter may: released by both in one call, it is in one index."""
+    add(dead, "d", "b")
+    _import(dead, _words("w", ["d"], state="dead-letter"))
+    assert dead.canary_dead("x", ["w"]) == 1
+    both = [Finished(take(dead, type), decision_report=REPORT) for type in ("a", "b")]
+    dead.exchange("me", "a", finished=both, limit=0)
+    assert places(dead)["w"] == "ready"
+    assert dead.stats().types["a"].blocked == 0

@@ -155,6 +155,18 @@ def test_an_empty_queue(clocked: ClockedQueue) -> None:
     assert _ids(_part(clocked, part)) == ["x"]
 
 
+def test_a_stream_that_was_trimmed_to_its_usual_length(clocked: ClockedQueue) -> None:
+    """Begun on an empty stream: what fell off is missed, though as many entries are left as are always kept."""
+    part = _part(clocked)
+    add(clocked, "x")
+    pipe = clocked.redis.pipeline()
+    for _ in range(10_000):
+        pipe.xadd(clocked.keys.events, {"at": "1", "events": "paused - - - -"})
+    pipe.execute()
+    clocked.redis.xtrim(clocked.keys.events, maxlen=10_000, approximate=False)
+    assert _part(clocked, part).since is None
+
+
 def test_bad_places(clocked: ClockedQueue) -> None:
     """Refused by the script, whatever the client lets through."""
     for words in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 
@@ -12,6 +13,7 @@ from lokiredis import AsyncQueue, NoClaim, Queue, StaleClaim, State
 from lokiredis.worker import HandBack
 
 from ..servers import RedisServer
+from .conftest import until
 
 REPORT = {"why": "asked for"}
 LEASE = 1.0
@@ -145,3 +147,21 @@ def test_a_lost_claim_without_asyncio(queue: Queue) -> None:
     task = queue.get("x")
     assert task is not None
     assert task.state is State.CANCELLED
+
+
+async def test_cancelled_on_the_way_out(queue: Queue, pulled: AsyncQueue) -> None:
+    """The task is completed all the same, and its claim renewed no more."""
+    queue.enqueue(type="a", id="x")
+
+    async def work() -> None:
+        async with pulled.work("me", "a", lease=LEASE) as claim:
+            assert claim
+            claim.finish(decision_report=REPORT)
+            me = asyncio.current_task()
+            assert me is not None
+            asyncio.get_running_loop().call_soon(me.cancel)
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.ensure_future(work())
+    await until(lambda: queue.counts()["completed"] == 1, timeout=5)
+    await until(lambda: all(thread.name != "lokiredis-leases" for thread in threading.enumerate()), timeout=5)

@@ -8,10 +8,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from lokiredis.worker.command import CommandHandler, _Run
 from lokiredis.worker.keeper import Keeper
+from lokiredis.worker.outcomes import AttemptFailed
 from lokiredis.worker.scratch import Scratch
 
 from ..waiting import wait_until
@@ -104,3 +107,20 @@ def test_a_keeper_that_was_killed_is_replaced() -> None:
         for group in groups:
             group.kill()
             group.wait()
+
+
+async def test_the_number_of_a_command_that_could_not_start_is_let_go(tmp_path: Path) -> None:
+    """It may be another process's when the worker ends, and that would be killed."""
+    handler = CommandHandler(["/no/such/program"], logs=tmp_path, grace=lambda _: 1.0, environment={})
+    keeper = handler.keeper
+    read, write = os.pipe()
+    keeper._process = SimpleNamespace(stdin=os.fdopen(write, "wb", 0))  # type: ignore[assignment]
+    run = _Run(handler, SimpleNamespace(task=SimpleNamespace(id="x"), attempt=1), SimpleNamespace(environment={}))  # type: ignore[arg-type]
+    with pytest.raises(AttemptFailed):
+        await run.to_end()
+    run.log.close()
+    keeper._process.stdin.close()  # type: ignore[union-attr]
+    with os.fdopen(read) as lines:
+        told = lines.read().split()
+    assert told
+    assert told[1:] == [told[0].replace("+", "-")]

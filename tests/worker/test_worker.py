@@ -161,6 +161,37 @@ async def test_a_result_that_the_queue_refuses(queue: Queue, make_worker: Make, 
     assert _state(queue, "y") is State.COMPLETED
 
 
+async def test_a_result_above_the_limit_of_the_queue(queue: Queue, make_worker: Make) -> None:
+    """It fails the attempt at once, with the reason, and is not missed at the end of its lease."""
+    queue.configure(result_bytes=100)
+    worker = make_worker(lease=60)
+
+    @worker.handler("a")
+    async def work(context: Context) -> Any:
+        return {"output": "x" * 200, **REPORT}
+
+    queue.enqueue(type="a", id="x")
+    started(worker)
+    task = await until(lambda: (found := queue.get("x")) and found.last_error and found)
+    assert task.last_error == "the result was refused: result, x: a result may be at most 100 bytes"
+    assert task.retries == 1
+
+
+def test_others_may_look_while_the_work_changes(make_worker: Make) -> None:
+    """Health and heartbeats ask from threads of their own what is running."""
+    worker = make_worker()
+
+    class Changing:
+        @property
+        def work(self) -> object:
+            worker._runs.jobs[f"x{len(worker._runs.jobs)}"] = self  # type: ignore[assignment]
+            return self
+
+    worker._runs.jobs["x"] = Changing()  # type: ignore[assignment]
+    assert len(worker.running) == 1
+    worker._runs.jobs.clear()
+
+
 @pytest.mark.parametrize("other", [REPORT, {"output": "no report"}])
 async def test_endings_of_one_call_are_sent_one_by_one_over_an_outage(
     queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch, other: Any
