@@ -69,7 +69,7 @@ def test_the_kinds_are_those_that_the_scripts_write() -> None:
     written = set()
     for name in scripts.NAMES:
         source = scripts.load(name).source
-        written |= set(re.findall(r"\bevent\('([a-z-]+)'", source))
+        written |= set(re.findall(r"\b(?:event|tell)\('([a-z-]+)(?:'| ')", source))
         if "event('breaker-' .. to" in source:
             written |= {f"breaker-{to}" for to in re.findall(r"change_breaker\([^()]*'([a-z-]+)'\)", source)}
         if "event(outcome" in source:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from redis.exceptions import OutOfMemoryError
 
-from lokiredis import Claim, Failed, Finished, Outcome, Queue, QueueFull, Released, State
+from lokiredis import Claim, Failed, Finished, Outcome, Queue, QueueFull, Released, State, commands
 from lokiredis.commands import Command
+from lokiredis.files.snapshot import Snapshot
 from lokiredis.scripts import NAMES, load
 from lokiredis.server import read_server
 
@@ -62,6 +64,8 @@ def test_nothing_new_is_taken(queue: Queue) -> None:
     keys = [queue.keys.fixed(name) for name in script.keys]
     with pytest.raises(QueueFull):
         queue.run(Command(script, keys, [queue.keys.prefix, *words], lambda reply: reply))
+    with pytest.raises(QueueFull):
+        queue.run(commands.import_breakers(queue.keys, [commands.RestoredBreaker("a", "closed", 1)], request="r"))
     assert stored(queue) == before
     queue.redis.config_set("maxmemory", 0)
     assert queue.enqueue(type="a").created
@@ -109,15 +113,23 @@ def test_many_at_once(queue: Queue) -> None:
 
 
 def test_dead_letters(queue: Queue) -> None:
-    """Retry, resolve, discard and escalate."""
-    for id in ("x", "y", "z"):
+    """Groups, retry, resolve, discard and escalate, a canary; and what was decided can be read."""
+    for id in ("x", "y", "z", "canary", "other"):
         bury(queue, id)
     _fill(queue)
+    assert sum(len(group.letters) for group in queue.dead_groups()) == 5
+    assert queue.canary_dead("canary", ["other"]) == 1
     queue.escalate_dead("x", "ask")
     assert queue.retry_dead("x").state is State.PENDING
     assert queue.resolve_dead("y", {"decisionReport": REPORT}).state is State.COMPLETED
     assert queue.discard_dead("z", "no").done
-    assert places(queue) == {"x": "ready", "y": "completed"}
+    assert places(queue) == {"x": "ready", "y": "completed", "canary": "ready", "other": "dead"}
+    queue.reset_breaker("a")  # five dead letters have opened it
+    for _ in range(2):
+        done(queue, take(queue))
+    drive_on(queue)
+    assert places(queue)["other"] == "ready"
+    assert len(queue.decisions()) >= 5
 
 
 def test_switches(queue: Queue) -> None:
@@ -139,6 +151,18 @@ def test_switches(queue: Queue) -> None:
     assert queue.stats().types["a"].ready == 1
     assert queue.announce("me", ["a"]) == 1
     assert [agent.name for agent in queue.agents()] == ["me"]
+    assert queue.explain("x").ready
+    assert queue.explain_agent("me", "a").task == "x"
+    assert list(queue.graph().nodes) == ["x"]
+    assert [wait.id for wait in queue.waits()] == ["x"]
+
+
+def test_a_snapshot(queue: Queue, tmp_path: Path) -> None:
+    """The files are written as ever."""
+    add(queue, "x")
+    _fill(queue)
+    with Snapshot(queue, tmp_path) as job:
+        assert job.take().counts["pending"] == 1
 
 
 def test_a_waiting_claim(queue: Queue) -> None:
@@ -164,33 +188,9 @@ def test_an_expired_lease(queue: Queue) -> None:
 
 def test_every_script_is_covered_here() -> None:
     """A new operation must be added to these tests: does it drain the queue, or fill it?"""
-    assert set(NAMES) == {
-        "agents",
-        "announce",
-        "cancel",
-        "claim",
-        "complete",
-        "configure",
-        "discard_dead",
-        "enqueue",
-        "escalate_dead",
-        "exchange",
-        "fail",
-        "get",
-        "heartbeat",
-        "import",
-        "import_breakers",
-        "list",
-        "pause",
-        "rate_limited",
-        "release",
-        "reset_breaker",
-        "resolve_dead",
-        "resume",
-        "retry_dead",
-        "settings",
-        "slowdown",
-        "snapshot",
-        "stats",
-        "trip_breaker",
-    }
+    draining = """
+        agents announce canary_dead cancel claim complete configure dead_groups decisions discard_dead escalate_dead
+        exchange explain explain_agent fail get graph heartbeat list pause rate_limited release reset_breaker
+        resolve_dead resume retry_dead settings slowdown snapshot stats trip_breaker waits
+    """
+    assert set(NAMES) == {*draining.split(), "enqueue", "import", "import_breakers"}

@@ -30,7 +30,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "worker": ("worker:worker", "Claim tasks for as long as it runs, and run a command for each."),
     },
     "Look": {
-        "status": ("status:status", "Count the tasks per state and type; breakers and pauses."),
+        "status": ("status:status", "Count the tasks, and tell what waits, stops or failed."),
         "list": ("listing:list_tasks", "List the tasks in one state."),
         "events": ("events:events", "Tell what happened in the queue, or follow it as it happens."),
         "show": ("show:show", "Show one task with everything that is known about it."),

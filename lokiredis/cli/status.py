@@ -58,7 +58,9 @@ def _pause(value: str | float) -> float:
 @click.option("--every", type=_pause, default=2, show_default="2s", metavar="DURATION", help="With --watch: how often.")
 @pass_session
 def status(session: Session, /, watch: bool, every: float) -> None:
-    """Count the tasks per state and type; waits, breakers, pauses and holds, agents, dead letters by group.
+    """Count the tasks, and tell what waits, stops or failed.
+
+    Per state and type; the oldest waits, breakers, pauses and holds, agents, dead letters by group.
 
     JSON: {"now", "counts", "types", "circuitBreakers", "paused", "slowdownUntil", "todo", "totals", "waits":
     [{"priority", "id", "type", "since"}], "agents": {state: N}, "holds": [{"agent", "until"}], "deadLetters":

@@ -58,7 +58,7 @@ def resolve_dead(
     InvalidTask.
     """
     report, body = arguments.result(None, None, result)
-    told = result.get("decisionReport")
+    told = result.get("decisionReport") if isinstance(result, Mapping) else None
     why = reason if reason is not None else told.get("why", "") if isinstance(told, Mapping) else ""
     return build(
         "resolve_dead",
