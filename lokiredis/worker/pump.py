@@ -230,7 +230,8 @@ class Pump:
 
     def _settle(self, sent: list[tuple[Job, Ending]], found: Exchange) -> None:
         for (job, ending), outcome in zip(sent, found.outcomes, strict=True):
-            if isinstance(outcome, DecisionReportMissing):
+            unfit = isinstance(outcome, InvalidTask) and not isinstance(ending, (Failed, Released))
+            if unfit or isinstance(outcome, DecisionReportMissing):
                 log.warning("%s", outcome)
                 self._runs.endings.append((job, Failed(job.claim, f"the result was refused: {outcome}")))
                 self._runs.wake.set()
