@@ -84,7 +84,10 @@ class _File:
                 raise self.wrong(f"there is no such key here: {', '.join(_KEYS)}", line, f"{path}.{key}")
             if not isinstance(value, yaml.ScalarNode):
                 raise self.wrong("a single value", line, f"{path}.{key}")
-            found[_KEYS[key]] = self.values.construct_object(value)
+            try:
+                found[_KEYS[key]] = self.values.construct_object(value)
+            except ValueError:  # a number of thousands of digits, or a date with a month 13
+                raise self.wrong("no such value", line, f"{path}.{key}") from None
             try:
                 BreakerSettings.model_validate({_KEYS[key]: found[_KEYS[key]]})
             except ValidationError as e:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -15,8 +16,15 @@ def read_line(path: str | Path) -> str:
         return ""
 
 
+def refuse_odd(path: Path) -> None:
+    """Raises OSError for what is there and no file: replaced, a pipe or /dev/null would be gone for everybody."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
 def write_line(path: Path, text: str, *, sync: bool = False) -> None:
     """Replace the file at once: a full disk or a crash leaves the old one whole. *sync*: a power cut too."""
+    refuse_odd(path)
     new = path.with_name(path.name + ".new")
     try:
         with new.open("w", encoding="utf-8") as file:

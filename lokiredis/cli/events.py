@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -181,7 +182,7 @@ def _kept(queue: Queue, wanted: Wanted, begin: str | datetime | None, limit: int
 
     # Before the reading: what is written after it comes with the next call.
     cursor = newest(queue)
-    found: deque[Event] = deque(maxlen=limit)
+    found: deque[Event] = deque(maxlen=min(limit, sys.maxsize))
     for event in queue.events(since=begin):
         cursor = event.cursor
         if wanted.takes(event):

@@ -41,6 +41,8 @@ class Place:
 
         if self.path is None:
             return None
+        if self.path.exists() and not self.path.is_file():  # a pipe would be waited for
+            raise click.BadParameter(f"{self.path}: not a regular file", param_hint="--cursor-file")
         try:
             text = self.path.read_bytes().decode("utf-8", "replace").strip()
             return str(Cursor.parse(text)) if text else None

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Protocol
 from .. import __version__, commands, replies
 from ..errors import InvalidTask
 from ..keys import Keys
+from ..line_file import refuse_odd
 from ..models import State, Stats, iso, parse_time
 from ..replies import BreakerWords, Record
 from ..steps import Steps
@@ -38,6 +39,8 @@ def export(keys: Keys, path: str | Path, *, replace: bool) -> Steps[Exported]:
     head = _head(keys, stats, breakers) | {"settings": settings_of(settings)}
     with ExitStack() as stack:
         files: _Target = _Folder(target, stack, head) if as_folder else _Lines(target, stack, head)
+        for file in files.paths():
+            refuse_odd(file)
         if not replace:
             _refuse_existing(files.paths())
         files.open()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -127,7 +126,7 @@ class _Run:
         said = self.err.decode("utf-8", "replace").strip()
         if code == HAND_BACK:
             raise HandBack(said or "the command handed it back")
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        how = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"
         raise AttemptFailed(said or f"the command ended with {how} and said nothing")
 
     async def _feed(self, process: asyncio.subprocess.Process) -> None:
@@ -171,8 +170,8 @@ class _Run:
             if value is not None:
                 await self.context.checkpoint(value)
                 self.files.stored()
-        except json.JSONDecodeError as e:
-            log.warning("%s: the checkpoint file is no JSON: %s", self.context.task.id, e)
+        except (ValueError, RecursionError, OSError) as e:
+            log.warning("%s: the checkpoint file is not stored: %s", self.context.task.id, e)
         except LokiRedisError as e:
             log.warning("%s: the checkpoint was not stored: %s", self.context.task.id, e)
             if not isinstance(e, QueueUnavailable):
@@ -188,6 +187,13 @@ async def _exited(process: asyncio.subprocess.Process) -> int:
         return waiting.result() if process.returncode is None else process.returncode
     finally:
         waiting.cancel()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return str(number)
 
 
 def _kill(group: int, number: int) -> None:

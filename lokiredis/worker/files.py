@@ -46,6 +46,8 @@ class TaskFiles:
 
         Raises AttemptFailed for a result file that is no JSON object.
         """
+        if self._result.exists() and not self._result.is_file():
+            raise AttemptFailed("the result file is no file")
         if self._result.exists() and self._result.stat().st_size:
             if self._result.stat().st_size > _MOST_BYTES:
                 raise AttemptFailed(f"the result file is larger than {_MOST_BYTES:,} bytes")
@@ -55,9 +57,17 @@ class TaskFiles:
         return _object(last, "the last line of the output") if last.startswith(b"{") else {}
 
     def new_checkpoint(self) -> Any:
-        """What the checkpoint file holds, None when that is nothing or stored already. Raises JSONDecodeError."""
+        """What the checkpoint file holds, None when that is nothing or stored already.
+
+        Raises ValueError or RecursionError for what is no JSON, no file or far too large, and OSError.
+        """
         if not self._checkpoint.exists():
             return None
+        # A pipe would be waited for, and so would the end of a device: the worker with all its tasks.
+        if not self._checkpoint.is_file():
+            raise ValueError("no file")
+        if self._checkpoint.stat().st_size > _MOST_BYTES:
+            raise ValueError(f"larger than {_MOST_BYTES:,} bytes")
         data = self._checkpoint.read_bytes()
         if not data.strip() or data == self._seen:
             return None

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..line_file import refuse_odd
+
 if TYPE_CHECKING:
     from .worker import Worker
 
@@ -51,6 +53,7 @@ class Health:
             self._server.close()
         if self._file is not None:
             with contextlib.suppress(OSError):
+                refuse_odd(self._file)
                 self._file.unlink(missing_ok=True)
 
     def _state(self) -> dict[str, object]:
@@ -84,6 +87,7 @@ class Health:
         text = json.dumps(state | {"at": time.time()})
         beside = self._file.with_name(f".{self._file.name}.{os.getpid()}")
         try:
+            refuse_odd(self._file)
             beside.write_text(text)
             beside.replace(self._file)
         except OSError as e:

@@ -72,6 +72,7 @@ def test_the_queue_becomes_what_the_file_says(cli: Cli, file: Path) -> None:
         ("defaults:\n  failureTreshold: 5\n", 2, "defaults.failureTreshold"),
         ("defaults:\n  failureThreshold: five\n", 2, "defaults.failureThreshold"),
         ("defaults:\n  failureThreshold: 1.5\n", 2, "defaults.failureThreshold"),
+        (f"defaults:\n  failureThreshold: {'9' * 5000}\n", 2, "defaults.failureThreshold"),
         ("defaults:\n  failureThreshold: true\n", 2, "defaults.failureThreshold"),
         ("defaults:\n  failureThreshold: 0\n", 2, "defaults.failureThreshold"),
         ("defaults:\n  halfOpenAfter: .inf\n", 2, "defaults.halfOpenAfter"),

@@ -168,6 +168,23 @@ def test_a_cursor_file_with_something_else_in_it_is_refused(bare: Cli, tmp_path:
     assert (tmp_path / "c").read_text() == "precious"
 
 
+def test_a_cursor_file_that_is_no_file_is_refused(bare: Cli, tmp_path: Path) -> None:
+    """A pipe would be waited for, and /dev/null replaced by a file."""
+    os.mkfifo(tmp_path / "c")
+    for words in (("--cursor-file", "c"), ("--cursor-file", "c", "--follow"), ("--cursor-file", "/dev/full")):
+        assert "--cursor-file" in bare("events", *words, code=2).err
+    assert (tmp_path / "c").is_fifo()
+    with pytest.raises(OSError, match="not a regular file"):
+        Place(tmp_path / "c").keep("5-0.1")
+    assert (tmp_path / "c").is_fifo()
+
+
+def test_a_limit_may_be_any_number(cli: Cli, queue: Queue) -> None:
+    """Also one that no list can be as long as."""
+    add_many(queue, 2)
+    assert len(cli.json("events", "--limit", 10**30)["events"]) == 2
+
+
 def test_a_run_goes_on_where_the_last_one_ended(cli: Cli, queue: Queue, tmp_path: Path) -> None:
     """For a job that looks every hour: --cursor-file without --follow."""
     words = ("events", "--cursor-file", "c", "--limit", "100")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,13 @@ def test_an_export_that_exists(cli: Cli, tmp_path: Path) -> None:
     ran = cli("export", tmp_path / "queue.jsonl", code=1)
     assert "is there already; --replace overwrites it" in ran.err
     assert cli.json("export", tmp_path / "queue.jsonl", "--replace")["tasks"]["pending"] == 1
+
+
+def test_an_export_to_what_is_no_file(cli: Cli, tmp_path: Path) -> None:
+    """Replaced, a pipe or /dev/null would be gone for everybody."""
+    os.mkfifo(tmp_path / "queue.jsonl")
+    assert "not a regular file" in cli("export", tmp_path / "queue.jsonl", "--replace", code=1).err
+    assert (tmp_path / "queue.jsonl").is_fifo()
 
 
 def test_an_export_to_where_nobody_may_write(cli: Cli, tmp_path: Path) -> None:

@@ -87,6 +87,42 @@ def test_75_hands_the_task_back(queue: Queue, start: Start) -> None:
     assert (task.retries, task.attempts[0].outcome, task.attempts[0].error) == (0, "released", "no GPU here")
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "printf '\\351' > $FILE",
+        "head -c 100000 /dev/zero | tr '\\0' '[' > $FILE",
+        "head -c 5000 /dev/zero | tr '\\0' '9' > $FILE",
+        "mkdir $FILE",
+        "mkfifo $FILE",
+        "ln -s /dev/zero $FILE",
+        "truncate -s 1T $FILE",
+    ],
+)
+def test_an_odd_checkpoint_file_does_not_change_the_ending(queue: Queue, start: Start, odd: str) -> None:
+    """It is told of; what the command said counts, and the worker goes on."""
+    script = f'FILE="$LOKIREDIS_TASK_CHECKPOINT_FILE"; {odd}; echo "no GPU here" >&2; exit 75'
+    _add(queue)
+    start(command=("sh", "-c", script))
+    task = _ended(queue)
+    assert (task.retries, task.attempts[0].outcome, task.attempts[0].error) == (0, "released", "no GPU here")
+
+
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        ("kill -36 $$", "the command ended with signal 36 and said nothing"),
+        ("kill -9 $$", "the command ended with signal SIGKILL and said nothing"),
+        ('mkdir "$LOKIREDIS_TASK_RESULT_FILE"', "the result file is no file"),
+    ],
+)
+def test_an_odd_end_is_told_plainly(queue: Queue, start: Start, script: str, error: str) -> None:
+    """In words of the person who wrote the command, not of this program."""
+    _add(queue)
+    start(command=("sh", "-c", script))
+    assert _ended(queue).last_error == error
+
+
 def test_a_command_may_use_the_other_verbs(queue: Queue, start: Start) -> None:
     """Its environment names server, queue, task and token."""
     _add(queue, does="tells")

@@ -138,6 +138,10 @@ async def test_a_task_is_handed_back(queue: Queue, make_worker: Make) -> None:
         ({"output": 1}, "the result was refused: x: a completed task needs a non-empty decisionReport object"),
         (5, "the handler returned int, not a result: a JSON object with decisionReport"),
         ({"output": {1, 2}, **REPORT}, "the handler's result was refused: "),
+        (
+            {"output": "x" * 2_000_000, **REPORT},
+            "the result was refused: result, x: a result may be at most 1048576 bytes",
+        ),
     ],
 )
 async def test_a_result_that_the_queue_refuses(queue: Queue, make_worker: Make, value: Any, error: str) -> None:
@@ -774,6 +778,21 @@ async def test_health_is_written_again_and_again(queue: Queue, make_worker: Make
         await until(lambda: json.loads(file.read_text())["at"] > first)
     finally:
         await health.stop()
+
+
+async def test_health_replaces_no_pipe(queue: Queue, make_worker: Make, tmp_path: Path, caplog: Any) -> None:
+    """Nor /dev/null, which everybody needs."""
+    worker = make_worker()
+    worker.handler("a")(lambda context: REPORT)
+    os.mkfifo(tmp_path / "health")
+    health = Health(worker, file=tmp_path / "health", port=None, stuck_after=0.4, exit_code=70)
+    started(worker)
+    await health.start()
+    try:
+        await until(lambda: "not a regular file" in caplog.text)
+    finally:
+        await health.stop()
+    assert (tmp_path / "health").is_fifo()
 
 
 def test_an_idle_worker_announces_itself_less_often() -> None:
