@@ -33,16 +33,23 @@ class Job:
     late: bool = False
     held_until: float = field(init=False)
     limit: float = field(init=False)
+    timeout: float = field(init=False)
     work: asyncio.Task[None] | None = field(init=False, default=None)
     #: Whether its handler was called. Until then nothing has to be cut off, and the claim may still be in doubt.
     begun: bool = field(init=False, default=False)
     stopped: Stop | None = field(init=False, default=None)
+    #: Why its task can't be read: another language's client stored a document that is no JSON.
+    unreadable: ValueError | None = field(init=False, default=None)
     #: Where a plain function runs.
     thread: Future[Any] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.held_until = self.asked + self.claim.lease
-        self.limit = self.asked + self.claim.task.timeout
+        try:
+            self.timeout = self.claim.task.timeout
+        except ValueError as e:
+            self.unreadable, self.timeout = e, self.claim.lease
+        self.limit = self.asked + self.timeout
 
     def renewed(self, asked: float) -> None:
         """A heartbeat came through that was sent then."""
@@ -54,7 +61,7 @@ class Job:
         Counted from when the claim was asked for, an outage would be time of the attempt, and fail it unbegun.
         """
         self.renewed(asked)
-        self.limit = asked + self.claim.task.timeout - (deadline - self.claim.deadline).total_seconds()
+        self.limit = asked + self.timeout - (deadline - self.claim.deadline).total_seconds()
 
     def moved_on(self, seconds: float) -> None:
         """A hold keeps the claim for so long, and does not count as time of the attempt (design rule 15)."""

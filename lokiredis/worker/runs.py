@@ -158,6 +158,8 @@ class Runs:
 
     async def _outcome(self, job: Job) -> Ending | None:
         """How the claim ends; None when it has ended already."""
+        if job.unreadable is not None:
+            return Failed(job.claim, f"the stored task can't be read: {job.unreadable}", retry=False)
         handler = self._handlers[job.claim.task.type]
         context = Context(self._queue, job, job.claim.task.checkpoint)
         while True:

@@ -25,6 +25,7 @@ from lokiredis.worker.health import Health
 from lokiredis.worker.job import Job, Stop
 from lokiredis.worker.listening import Listener
 
+from ..lua.moves import raw
 from ..servers import RedisServer
 from .conftest import LEASE, ROOT, started, until
 
@@ -276,6 +277,30 @@ async def test_a_handler_that_does_not_end(queue: Queue, make_worker: Make, monk
         assert (task.state, task.attempts[0].outcome) == (State.PENDING, "released")
     finally:
         go_on.set()
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_document_that_is_no_json(queue: Queue, make_worker: Make, waits: bool) -> None:
+    """Another language's client stored it: the task is a dead letter at once, and the worker goes on."""
+    worker = make_worker(concurrency=2)
+
+    @worker.handler("a")
+    async def work(context: Context) -> dict[str, Any]:
+        return dict(REPORT)
+
+    def enqueue() -> None:
+        words = ["bad", "a 5 60000 3 1000  ", "", "1", "not json", ""]
+        raw(queue, "enqueue", "r", "", *words)
+
+    if not waits:
+        enqueue()
+    started(worker)
+    if waits:
+        await until(lambda: worker._pump.asking is not None)
+        enqueue()
+    await until(lambda: queue.counts()["dead-letter"] == 1)
+    queue.enqueue(type="a", id="good")
+    await until(lambda: queue.counts()["completed"] == 1)
 
 
 async def test_it_listens_again_after_every_error(queue: Queue, make_worker: Make) -> None:
