@@ -97,11 +97,16 @@ class Program:
     started: list[subprocess.Popen[bytes]]
 
     def start(
-        self, *words: object, stdin: int | IO[bytes] = subprocess.DEVNULL, stdout: int | IO[bytes] = subprocess.PIPE
+        self,
+        *words: object,
+        stdin: int | IO[bytes] = subprocess.DEVNULL,
+        stdout: int | IO[bytes] = subprocess.PIPE,
+        first: str = "",
     ) -> subprocess.Popen[bytes]:
-        """Start one; it is ended with the test."""
+        """Start one; it is ended with the test. *first* is a statement that its Python runs before the command."""
+        module = ["-c", f"{first}\nfrom lokiredis.cli import main\nmain()"] if first else ["-m", "lokiredis"]
         process = subprocess.Popen(
-            [sys.executable, "-m", "lokiredis", *map(str, words)],
+            [sys.executable, *module, *map(str, words)],
             stdin=stdin,
             stdout=stdout,
             stderr=subprocess.PIPE,

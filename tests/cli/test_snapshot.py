@@ -91,7 +91,7 @@ def test_bad_pauses(bare: Cli, tmp_path: Path, every: str) -> None:
     assert "--every" in bare("snapshot", tmp_path, "--every", every, code=2).err
 
 
-def test_what_can_not_be_written(cli: Cli, bare: Cli, tmp_path: Path) -> None:
+def test_what_can_not_be_written(cli: Cli, bare: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file in place of the folder, a link in it, Redis away: one line, and the exit code that it has everywhere."""
     (tmp_path / "file").touch()
     cli("snapshot", tmp_path / "file", code=2)
@@ -99,6 +99,7 @@ def test_what_can_not_be_written(cli: Cli, bare: Cli, tmp_path: Path) -> None:
     error = json.loads(cli("snapshot", tmp_path, "--json", code=1).err)["error"]
     assert error["code"] == "FileRefused"
     assert "symbolic link" in error["message"]
+    monkeypatch.setattr("lokiredis.executor.RETRY_FOR", 0.3)  # a single snapshot would sit 20 s out
     bare("snapshot", tmp_path / "d", code=6)
 
 
@@ -122,6 +123,10 @@ def test_the_service(program: Program, queue: Queue, tmp_path: Path, number: sig
     assert not list(folder.rglob(".lokiredis-*"))
 
 
+#: The service repeats a call for 2 s before it tells of an outage.
+_IMPATIENT = "import importlib; importlib.import_module('lokiredis.cli.snapshot')._RETRY_FOR = 0.2"
+
+
 def test_redis_away(start_program: Callable[..., Program], queue_name: str, tmp_path: Path) -> None:
     """Is said, and when it is over; the service goes on, and can be ended while Redis is away."""
     path = programs().get("redis7") or lacking("redis7: no such server program")
@@ -130,7 +135,7 @@ def test_redis_away(start_program: Callable[..., Program], queue_name: str, tmp_
         with server.client() as client:
             add(Queue(client, queue_name), "x")
         program = start_program(LOKIREDIS_URL=server.url, LOKIREDIS_QUEUE=queue_name)
-        process = program.start("snapshot", folder, "--every", "100ms")
+        process = program.start("snapshot", folder, "--every", "100ms", first=_IMPATIENT)
         wait_until(lambda: (folder / "STATUS.txt").exists(), 30, "the first snapshot")
         assert process.stderr is not None
         os.set_blocking(process.stderr.fileno(), False)

@@ -23,10 +23,10 @@ def new_queue(server: RedisServer) -> Queue:
 def picture(queue: Queue) -> dict[str, Any]:
     """Every task with its place, breakers whole, settings and pauses; the queue is sound."""
     check(queue.redis, queue.name)
-    stats = queue.stats()
+    stats, tasks = queue.stats(), every(queue)
     return {
-        "tasks": {task.id: (task.place, task.to_json()) for task in every(queue)},
-        "order": [task.id for task in every(queue)],
+        "tasks": {task.id: (task.place, task.to_json()) for task in tasks},
+        "order": [task.id for task in tasks],
         "documents": queue.redis.hgetall(queue.keys.fixed("documents")),
         "breakers": queue.redis.hgetall(queue.keys.fixed("breakers")),
         "claims": _claims(queue),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lokiredis import DuplicateTask, Finished, InvalidState, InvalidTask, TaskNotFound
+from lokiredis import DuplicateTask, Failed, Finished, InvalidState, InvalidTask, TaskNotFound
 
 from ..clock import ClockedAsyncQueue, ClockedQueue
 from ..servers import Backend
@@ -109,8 +109,7 @@ def test_a_large_group(dead: ClockedQueue) -> None:
     dead.enqueue_many([{"id": id, "type": "a", "maxRetries": 1, "idempotencyKey": ""} for id in ids])
     for _ in range(3):
         claims = dead.claim_many("me", "a", 1000)
-        for claim in claims:
-            dead.fail(claim, "no")
+        dead.exchange("me", "a", finished=[Failed(claim, "no") for claim in claims], limit=0)
     assert dead.canary_dead("x", ids) == 2500
     done(dead, take(dead))
     drive_on(dead)
