@@ -718,7 +718,9 @@ class TestProgram:
         valkey = fake_program(tmp_path / "valkey-server", "8.1.3")
         monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
         monkeypatch.setattr(
-            shutil, "which", lambda name, which=shutil.which: None if name == "redis-server" else which(name)
+            shutil,
+            "which",
+            lambda name, which=shutil.which, **at: None if name == "redis-server" else which(name, **at),
         )
         assert server_program.choose_program(None) == server_program.ServerProgram(str(valkey), (8, 1, 3))
 

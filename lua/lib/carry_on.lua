@@ -4,11 +4,12 @@
 -- Sets all_done, and carried: the ids that this call cancelled on the way.
 local all_done, carried = true, nil
 if additions[todo] or (rare and redis.call('EXISTS', todo) == 1) then
-  local WORK_PER_CALL = 500
+  local WORK_PER_CALL, LEAST_WORK = 500, 50
   carried = {}
   commit()
   -- @include lib/work_on.lua
-  local budget = WORK_PER_CALL
+  -- A call that has ended a thousand tasks itself has not much time left.
+  local budget = math.max(WORK_PER_CALL - line_count, LEAST_WORK)
   repeat
     local jobs = redis.call('ZRANGE', todo, 0, 49)
     if #jobs == 0 then break end

@@ -55,9 +55,9 @@ def test_many_groups_are_cut(cli: Cli) -> None:
     """The largest are told, and how many more there are."""
     cli("config", "set", "defaults.failureThreshold", "1000")
     for word in ("one", "two", "three", "four", "five", "six", "seven"):
-        enqueue(cli, word)
+        enqueue(cli, f"task-{word}")
         token = cli.json("claim", "--agent", "a", "--type", "t")["claim"]["token"]
-        cli("fail", word, token, "--error", word, "--no-retry")
+        cli("fail", f"task-{word}", token, "--error", word, "--no-retry")
     out = cli("status", environment={"COLUMNS": "150"}).out
     assert out.count("1 dead letter in group ") == 5
     assert "and 2 more groups: lokiredis dead list --group\n" in out
