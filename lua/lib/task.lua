@@ -22,7 +22,7 @@ local known = {}
 -- faster than %.0f.
 local stamp = string.format('%d', now)
 
--- text_of_task(task): as it is stored. To name the words takes a third of what table.concat does.
+-- text_of_task(task): as it is stored. To name the words is faster than table.concat, which goes through a buffer.
 local function text_of_task(task)
   if task[NONCE] then return table.concat(task, ' ') end
   return task[STATE] .. ' ' .. task[TYPE] .. ' ' .. task[TIMEOUT] .. ' ' .. task[TOKEN] .. ' ' .. task[AGENT] .. ' ' .. task[HOST] .. ' '
