@@ -25,6 +25,17 @@ INTERRUPTED = 130
 STUCK = 70
 
 
+#: A machine that is busy makes a worker wait for a second or two, and no supervisor shall start it anew for that.
+_SHORTEST_STANDSTILL = 5
+
+
+def _standstill(value: str | float) -> float:
+    seconds = duration(value)
+    if seconds < _SHORTEST_STANDSTILL:
+        raise click.BadParameter(f"at least {_SHORTEST_STANDSTILL}s")
+    return seconds
+
+
 @click.command(
     cls=Verb,
     context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
@@ -96,7 +107,7 @@ STUCK = 70
 )
 @click.option(
     "--stuck-after",
-    type=duration,
+    type=_standstill,
     default="5m",
     show_default=True,
     metavar="TIME",

@@ -86,12 +86,12 @@ class Pump:
         self._queue.retry_for = min(self._queue.retry_for, LAST_WORDS)
         self._runs.wake.set()
 
-    async def end(self) -> None:
-        """Wait no longer on the server: a claim that comes in this moment is handed back."""
+    async def end(self, patience: float = LAST_WORDS) -> None:
+        """Wait no longer on the server: a claim that comes in this moment is handed back, within so many seconds."""
         if self.asking is not None:
             # Once: cancelled again it would hand back behind our back, and be cut off by the end of the process.
             self.asking.cancel()
-            await asyncio.wait([self.asking], timeout=LAST_WORDS)
+            await asyncio.wait([self.asking], timeout=patience)
 
     async def run(self) -> None:
         """Until it is stopped. Raises what the queue refuses for good."""

@@ -139,6 +139,14 @@ def test_an_unknown_command(start: Start) -> None:
     assert "there is no command no-such-command here" in process.stderr.read()
 
 
+def test_a_worker_that_would_be_stuck_at_once(start: Start) -> None:
+    """Said as what it is: a wrong option."""
+    process = start("--stuck-after", "0")
+    assert process.wait(timeout=20) == 2
+    assert process.stderr is not None
+    assert "--stuck-after" in process.stderr.read()
+
+
 def test_100_megabytes_of_output(queue: Queue, start: Start, tmp_path: Path) -> None:
     """They reach neither the queue nor the disk in full; the result in the last line counts."""
     _add(queue, does="floods", megabytes=100)
