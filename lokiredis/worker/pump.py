@@ -109,6 +109,8 @@ class Pump:
                     ends = min(ends, time.monotonic())
                 if self._has_stopped(ends):
                     return
+            if self._runs.starting.paused:
+                await self.end()
             try:
                 if self.call or self._runs.endings or (self._wanted() and not self._dry):
                     await self._exchange()
@@ -139,7 +141,7 @@ class Pump:
         return False
 
     def _wanted(self) -> int:
-        return 0 if self._stopping else max(self._runs.free - (self.asking is not None), 0)
+        return 0 if self._stopping else max(self._runs.starting.most(self._runs.free) - (self.asking is not None), 0)
 
     async def _until_woken(self, ends: float | None) -> None:
         left = None

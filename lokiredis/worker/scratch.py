@@ -29,7 +29,7 @@ class Scratch:
 
     def __init__(self) -> None:
         self.path: Path
-        self._lock: int
+        self._lock: int | None = None
 
     def start(self) -> None:
         """Make the folder; first remove what dead workers of this user left. Raises OSError when it can't be made."""
@@ -46,7 +46,13 @@ class Scratch:
     def stop(self) -> None:
         """Remove the folder with all in it."""
         shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self._lock)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def is_there(self) -> bool:
+        """False when a cleaner of temp folders took it."""
+        return self.path.is_dir()
 
 
 def _remove_dead(folder: Path) -> None:

@@ -24,6 +24,7 @@ from .listening import Listener
 from .outage import Outage
 from .pump import LAST_WORDS, Pump
 from .runs import Handler, Runs
+from .starting import Starting
 from .twins import heartbeat_queue
 
 H = TypeVar("H", bound=Handler)
@@ -110,6 +111,11 @@ class Worker:
     def running(self) -> list[Job]:
         """What is being worked on."""
         return self._runs.running
+
+    @property
+    def starting(self) -> Starting:
+        """For a handler that starts processes: when it can't, the worker claims less."""
+        return self._runs.starting
 
     @property
     def completed(self) -> int:

@@ -9,12 +9,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from lokiredis.worker.command import CommandHandler, _Run
 from lokiredis.worker.keeper import Keeper
-from lokiredis.worker.outcomes import AttemptFailed
+from lokiredis.worker.outcomes import HandBack
 from lokiredis.worker.scratch import Scratch
 
 from ..waiting import wait_until
@@ -115,8 +116,10 @@ async def test_the_number_of_a_command_that_could_not_start_is_let_go(tmp_path: 
     keeper = handler.keeper
     read, write = os.pipe()
     keeper._process = SimpleNamespace(stdin=os.fdopen(write, "wb", 0))  # type: ignore[assignment]
-    run = _Run(handler, SimpleNamespace(task=SimpleNamespace(id="x"), attempt=1), SimpleNamespace(environment={}))  # type: ignore[arg-type]
-    with pytest.raises(AttemptFailed):
+    context: Any = SimpleNamespace(task=SimpleNamespace(id="x", attempts=[]), attempt=1)
+    files: Any = SimpleNamespace(environment={})
+    run = _Run(handler, context, files)
+    with pytest.raises(HandBack):
         await run.to_end()
     run.log.close()
     keeper._process.stdin.close()  # type: ignore[union-attr]
