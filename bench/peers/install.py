@@ -42,6 +42,10 @@ class Installed:
     runtime: str
 
 
+class _Missing(Exception):
+    """What an environment needs is not on this machine."""
+
+
 def install(names: Iterable[str]) -> dict[str, Installed | str]:
     """Makes or reuses the environment of each peer, by its key (``bullmq_node``). A peer that can't be installed is
     given with the reason in one line."""
@@ -72,6 +76,8 @@ def _one(name: str) -> Installed | str:
         return f"not installed within {_SECONDS:g} s"
     except subprocess.CalledProcessError as error:
         return _reason(error.stderr or error.stdout or str(error))
+    except _Missing as error:
+        return str(error)
     except OSError as error:
         return f"{error.strerror or error}: {error.filename or folder}"
 
@@ -99,7 +105,7 @@ def _python(folder: Path, wanted: tuple[str, ...]) -> tuple[str, str]:
 def _node(folder: Path, wanted: tuple[str, ...]) -> tuple[str, str]:
     for program in ("node", "npm"):
         if shutil.which(program) is None:
-            raise OSError(0, f"no {program} on the PATH", program)
+            raise _Missing(f"no {program} on the PATH")
     (folder / "package.json").write_text('{"private": true}')
     _run(["npm", "install", "--silent", "--no-audit", "--no-fund", *wanted], folder)
     package = wanted[0].split("@")[0]
