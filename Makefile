@@ -18,7 +18,7 @@ venv: .venv/.test ## .venv with lokiredis (editable) and what its tests need
 
 test: .venv/.test ## lint, types and every test; make test ARGS="-k claim --long"
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 lint: .venv/.test ## ruff and mypy
 	$(BIN)/ruff check .
