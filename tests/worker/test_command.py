@@ -18,6 +18,7 @@ import pytest
 
 from lokiredis import Queue, State, Task
 from lokiredis.worker.command import CommandHandler
+from lokiredis.worker.log import MOST_BYTES, AttemptLog
 from lokiredis.worker.outcomes import AttemptFailed, HandBack
 
 from ..servers import RedisServer, free_port
@@ -313,6 +314,19 @@ def test_a_full_disk_for_logs(queue: Queue, start: Start, tmp_path: Path, where:
     lines = [line for line in said.splitlines() if "can't be written, the work goes on without" in line]
     assert len(lines) == 2
     assert all(("No space left on device" if where == "full" else "Not a directory") in line for line in lines)
+
+
+def test_control_characters_take_four_bytes_in_the_log(tmp_path: Path) -> None:
+    """It is bounded by what it takes on the disk, and what is left out is counted as it was written."""
+    log = AttemptLog(tmp_path, "x", 1)
+    for _ in range(170):
+        log.write(b"\x1b" * 65_536)
+    log.write(b"small")
+    log.close()
+    size = log.path.stat().st_size
+    assert MOST_BYTES <= size < MOST_BYTES + 100
+    kept = MOST_BYTES // 4
+    assert log.path.read_text().endswith(f"\\x1b\n… and {170 * 65_536 + 5 - kept:,} bytes more, left out here\n")
 
 
 def test_control_characters_in_the_log(queue: Queue, start: Start, tmp_path: Path) -> None:
