@@ -301,6 +301,7 @@ async def test_a_document_that_is_no_json(queue: Queue, make_worker: Make, waits
     await until(lambda: queue.counts()["dead-letter"] == 1)
     queue.enqueue(type="a", id="good")
     await until(lambda: queue.counts()["completed"] == 1)
+    assert worker.failed == 1
 
 
 async def test_it_listens_again_after_every_error(queue: Queue, make_worker: Make) -> None:
