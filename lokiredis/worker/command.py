@@ -25,6 +25,7 @@ from .orphans import dies_with_us
 from .outcomes import AttemptFailed, HandBack
 from .scratch import Scratch
 from .starting import Starting
+from .strays import Strays
 
 log = logging.getLogger("lokiredis.worker")
 
@@ -58,6 +59,7 @@ class CommandHandler:
     ) -> None:
         self.scratch = Scratch()
         self.keeper = Keeper()
+        self.strays = Strays()
         self.argv = list(argv)
         self.logs = logs
         self.grace = grace
@@ -67,10 +69,12 @@ class CommandHandler:
     def start(self) -> None:
         """Be ready for the first task. Raises OSError when there is no room for its files."""
         self.scratch.start()
-        self.keeper.start()
+        self.keeper.start(self.scratch.path)
+        self.strays.adopt(True)
 
     def stop(self) -> None:
         """The last task has ended."""
+        self.strays.adopt(False)
         self.keeper.stop()
         self.scratch.stop()
 
@@ -87,9 +91,7 @@ class CommandHandler:
 
     def _folder(self, all_of: ExitStack) -> Path:
         """For the files of one task."""
-        if not self.scratch.is_there():
-            self.scratch.stop()
-            self.scratch.start()
+        self.scratch.ensure()
         made = tempfile.TemporaryDirectory(dir=self.scratch.path, ignore_cleanup_errors=True)
         return Path(all_of.enter_context(made))
 
@@ -112,7 +114,9 @@ class _Run:
         self.err = bytearray()
 
     async def to_end(self) -> Any:
+        strays = self.handler.strays
         self.handler.keeper.expects()
+        strays.expected += 1
         try:
             process = await asyncio.create_subprocess_exec(
                 *self.handler.argv,
@@ -128,6 +132,9 @@ class _Run:
         except OSError as e:
             self.handler.keeper.misses()
             raise self.handler.cannot_start(self.context.task, e) from e
+        finally:
+            strays.expected -= 1
+        strays.own.add(process.pid)
         self.handler.starting.worked()
         self.handler.keeper.holds(process.pid)
         pipes = [
@@ -150,6 +157,9 @@ class _Run:
             # What the command left behind must not go on working on a task that is over.
             _kill(process.pid, signal.SIGKILL)
             self.handler.keeper.lets_go(process.pid)
+            if process.returncode is not None:  # else the event loop has yet to bury it
+                strays.own.discard(process.pid)
+            await strays.end(self.files.path)
         return await self._outcome(code)
 
     async def _outcome(self, code: int) -> Any:
@@ -192,6 +202,7 @@ class _Run:
     async def _look_at_checkpoint(self) -> None:
         while True:
             await asyncio.sleep(_LOOK)
+            self.handler.strays.bury()
             await self._store_checkpoint()
 
     async def _store_checkpoint(self) -> None:

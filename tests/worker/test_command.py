@@ -228,6 +228,29 @@ def test_what_a_command_leaves_behind_is_ended(queue: Queue, start: Start, tmp_p
     wait_until(lambda: not alive(int(pids.read_text())), timeout=20)
 
 
+@pytest.mark.parametrize("ends", ["by itself", "by a cancel", "with its worker"])
+def test_a_daemon_that_a_command_leaves_behind_is_ended(queue: Queue, start: Start, tmp_path: Path, ends: str) -> None:
+    """Though it has left the process group: a session of its own, and another one that it has started."""
+    pids = tmp_path / "pids"
+    _add(queue, does="daemon", pids=str(pids), stays=ends != "by itself")
+    process = start("--grace", "1s")
+    wait_until(lambda: pids.exists() and pids.read_text(), timeout=20)
+    left = [int(pid) for pid in pids.read_text().split()]
+    try:
+        if ends == "by a cancel":
+            queue.cancel("x", "no more")
+        if ends == "with its worker":
+            process.kill()
+        wait_until(lambda: not any(map(alive, left)), 20, "the end of the daemons")
+    finally:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    if process.poll() is None and ends == "by itself":
+        assert _ended(queue).state is State.COMPLETED
+        assert not [pid for pid in left if Path(f"/proc/{pid}").exists()], "a corpse that nobody has buried"
+
+
 def test_the_command_of_a_worker_that_is_killed(
     queue: Queue, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

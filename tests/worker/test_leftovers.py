@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -88,10 +89,24 @@ def test_the_folder_of_a_dead_worker_is_removed_and_no_other(temp: Path, other: 
         mine.stop()
 
 
-def test_a_keeper_that_was_killed_is_replaced() -> None:
+def test_a_folder_that_a_cleaner_took_is_made_again(temp: Path) -> None:
+    """And is held as before: a worker may live for longer than what lies in a temp folder."""
+    mine, another = Scratch(), Scratch()
+    mine.start()
+    shutil.rmtree(mine.path)
+    mine.ensure()
+    os.utime(mine.path, (0, 0))
+    another.start()
+    assert mine.path.is_dir()
+    for scratch in (another, mine):
+        scratch.stop()
+    assert not mine.path.exists()
+
+
+def test_a_keeper_that_was_killed_is_replaced(tmp_path: Path) -> None:
     """By one that knows of all groups; it kills only those which were not let go."""
     keeper = Keeper()
-    keeper.start()
+    keeper.start(tmp_path)
     groups = [subprocess.Popen(["sleep", "600"], start_new_session=True) for _ in range(3)]
     try:
         keeper.holds(groups[0].pid)
