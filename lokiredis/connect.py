@@ -100,10 +100,10 @@ def connect_async(url: str, key: str = "") -> AsyncRedis:
         return _fake(url, "FakeAsyncRedis")
     if is_fleet_url(url):
         return _located_async(read_fleet_url(url), key)
-    options = _options(url, AsyncRetry(NoBackoff(), 0))
-    # Any other scheme is refused with the rest of what a URL can have wrong.
-    options["connection_class"] = _PACKED.get(url.partition(":")[0])
-    return _made(aioredis.Redis, url, options)
+    client = _made(aioredis.Redis, url, _options(url, AsyncRetry(NoBackoff(), 0)))
+    # Not as an option: for two of the schemes redis-py puts a class of its own in its place.
+    client.connection_pool.connection_class = _PACKED[url.partition(":")[0]]
+    return client
 
 
 def _located(found: FleetURL, key: str) -> SyncRedis:
