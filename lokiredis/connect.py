@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 import redis
 import redis.asyncio as aioredis
+from hiredis import pack_command
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import SentinelConnectionPool as _AsyncLocatedPool
 from redis.backoff import NoBackoff
-from redis.connection import HiredisRespSerializer
-from redis.exceptions import RedisError
+from redis.exceptions import DataError, RedisError
 from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool as _LocatedPool
 
@@ -180,12 +180,14 @@ class _LocatedTLSConnection(LocatedConnection, _TLSConnection):
 class _Packed:
     """Has its calls written by hiredis. redis-py does so only where it blocks: it was a quarter of a worker's time."""
 
-    _serializer = HiredisRespSerializer()
-
     def pack_command(self, *args: Any) -> list[bytes]:
-        # No numbers: see Client._argv.
-        words: Any = (str(word) if type(word) in (int, float) else word for word in args)
-        return self._serializer.pack(*words)  # type: ignore[no-any-return]
+        if args[0] not in ("FCALL", "EVALSHA"):
+            # Two words may stand in the first place. No numbers: see Client._argv, by which a script's call has none.
+            args = (*args[0].split(), *(str(word) if type(word) in (int, float) else word for word in args[1:]))
+        try:
+            return [pack_command(args)]
+        except TypeError as e:
+            raise DataError(str(e)) from None
 
 
 class _PackedTCP(_Packed, aioredis.Connection):
