@@ -34,7 +34,7 @@ from loads.pickup import measure_pickup, measure_pickups
 from loads.soak import measure_soak
 from loads.storm import measure_storm
 from peers import PEERS
-from players import BULLMQ, Field, Turns, gather
+from players import BULLMQ, OURS, Field, Turns, gather
 from private_server import PrivateServer, private_server
 
 RESULTS = Path(__file__).with_name("results")
@@ -49,6 +49,8 @@ class Sizes:
     rounds: int
     #: Of the slow ones too many tasks would take all the time; of Node too few would show its compiler.
     drain: dict[str, int]
+    #: Whether all peers are measured with four processes, too, or BullMQ alone.
+    all_by_four: bool
     enqueue: int
     pickups: int
     dag: dict[str, int]
@@ -65,8 +67,9 @@ class Sizes:
 
 
 SMALL = Sizes(
-    rounds=3,
+    rounds=2,
     drain={"lokiredis": 20_000, BULLMQ: 20_000, "": 2_000},
+    all_by_four=False,
     enqueue=2_000,
     pickups=50,
     dag={"layers": 2_000, "fan": 2_000},
@@ -84,6 +87,7 @@ SMALL = Sizes(
 FULL = Sizes(
     rounds=5,
     drain={"": 50_000},
+    all_by_four=True,
     enqueue=20_000,
     pickups=200,
     dag={"layers": 20_000, "fan": 100_000},
@@ -108,7 +112,10 @@ def _turns(server: PrivateServer, field: Field) -> Turns:
 
 def _drain(server: PrivateServer, field: Field, sizes: Sizes) -> list[Report]:
     one = measure_drain(_turns(server, field), field, rounds=sizes.rounds, count=sizes.drain, processes=1)
-    four = measure_drain(_turns(server, field), field, rounds=sizes.rounds, count=sizes.drain, processes=4)
+    together = _turns(server, field)
+    if not sizes.all_by_four:
+        together.players = [player for player in together.players if player.name in (OURS.name, BULLMQ)]
+    four = measure_drain(together, field, rounds=sizes.rounds, count=sizes.drain, processes=4)
     return [one, four]
 
 
