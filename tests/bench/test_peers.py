@@ -32,7 +32,7 @@ def test_drain_counts_each_task_once_over_all_processes(fake: Fake, processes: i
 
 
 def test_pickup_gives_one_latency_per_task(fake: Fake) -> None:
-    """The first task is not measured; each of the others took time from the call on, and less from the return on."""
+    """The first tasks are not measured; each of the others took time from the call on, and less from the return on."""
     found = fake.peer.pickup(str(fake.queue), 3)
     assert len(found.from_call) == len(found.from_return) == 3
     assert all(0 < call > back for call, back in zip(found.from_call, found.from_return, strict=True))
