@@ -40,7 +40,8 @@ def test_pickup_gives_one_latency_per_task(fake: Fake) -> None:
 
 @pytest.mark.parametrize("shape", ["layers", "fan"])
 def test_dag_is_put_in_and_worked_through(fake: Fake, shape: str) -> None:
-    """The worker gets as many tasks as the graph has, and the one that came before it."""
+    """The worker is waited for until it has done all of the graph, and the task that came before it."""
+    fake.slow()
     found = fake.peer.dag(str(fake.queue), shape, 60)
     assert found.enqueued.tasks == 60
     assert found.drained.tasks == 61

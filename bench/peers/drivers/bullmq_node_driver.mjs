@@ -135,9 +135,10 @@ async function work(each) {
   });
   lines.once("close", () => {
     const { user, system } = used ? process.cpuUsage(used) : { user: 0, system: 0 };
+    const tasks = times.length;
     const end = () => {
-      const [first, last] = times.length ? [times[0], times[times.length - 1]] : [0, 0];
-      say(JSON.stringify({ first, last, tasks: times.length, cpu: (user + system) / 1e6 }));
+      const [first, last] = tasks ? [times[0], times[tasks - 1]] : [0, 0];
+      say(JSON.stringify({ first, last, tasks, cpu: (user + system) / 1e6 }));
       process.exit(0);
     };
     setTimeout(end, SETTLE_MS);
