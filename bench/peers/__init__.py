@@ -86,6 +86,11 @@ class Peer:
         """The folder of its environment."""
         return self.environments / self.key
 
+    @property
+    def is_here(self) -> bool:
+        """Whether its environment is whole."""
+        return is_installed(self.environment)
+
     def enqueue(self, url: str, count: int, mode: str, *, limit: float = LIMIT) -> Enqueued:
         """Puts ``count`` tasks in: ``single`` (one after the other), ``parallel32`` or ``batch1000``."""
         self._must(mode)
@@ -143,7 +148,7 @@ class Peer:
             command = ["node", str(self.drivers / f"{self.key}_driver.mjs")]
         else:
             command = [str(self.environment / "bin" / "python"), str(self.drivers / f"{self.key}_driver.py")]
-        if not is_installed(self.environment):
+        if not self.is_here:
             raise PeerFailed(f"{self.name} is not installed")
         own = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
         own["PYTHONDONTWRITEBYTECODE"] = "1"  # the drivers lie in the project's folder
