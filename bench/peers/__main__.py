@@ -125,4 +125,7 @@ def _server() -> Iterator[tuple[str, Redis]]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
