@@ -272,7 +272,7 @@ PEERS = (
         "rq",
         "Python",
         _ALL | {"batch1000", "priorities", "layers", "fan"},
-        "a worker works on one task at a time; SimpleWorker, which doesn't fork; one queue per priority",
+        "one task at a time in a worker; SimpleWorker, which doesn't fork; a queue per priority; a fan takes N² time",
     ),
     Peer(
         "Celery",
