@@ -75,7 +75,7 @@ def measure_soak(server: PrivateServer, *, minutes: float) -> Report:
 
 
 def _put_in(queue: Queue) -> int:
-    parents = queue.enqueue_many(small_tasks(200, max_retries=1, backoff_seconds=0.1))
+    parents = queue.enqueue_many(small_tasks(200, maxRetries=1, backoffSeconds=0.1))
     names = [parent.id for parent in random.sample(parents, 3)]
     queue.enqueue_many(small_tasks(50, dependencies=names))
     queue.enqueue_many(small_tasks(20, delay=0.5))

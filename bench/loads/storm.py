@@ -10,6 +10,7 @@ from private_server import PrivateServer
 from workload import AGENT, TYPES, small_tasks
 
 from lokiredis import Claim, Queue
+from lokiredis.models import iso
 
 #: How long before that second and after it claims are measured, in seconds.
 _BEFORE, _AFTER = 3.0, 10.0
@@ -20,7 +21,7 @@ def measure_storm(server: PrivateServer, *, due: int, per_second: float = 30_000
     queue = Queue(server.client, "storm")
     moment = datetime.now(timezone.utc) + timedelta(seconds=_BEFORE + 3 * due / per_second)
     queue.enqueue_many(small_tasks(20_000))
-    queue.enqueue_many(small_tasks(due, available_at=moment))
+    queue.enqueue_many(small_tasks(due, availableAt=iso(moment)))
     wait = (moment - datetime.now(timezone.utc)).total_seconds()
     if wait < _BEFORE:
         raise SystemExit(f"bench: {due:,} tasks could not be put in before they fell due")
