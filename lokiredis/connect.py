@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 import redis
 import redis.asyncio as aioredis
+from hiredis import pack_command
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import SentinelConnectionPool as _AsyncLocatedPool
 from redis.backoff import NoBackoff
-from redis.connection import HiredisRespSerializer
-from redis.exceptions import RedisError
+from redis.exceptions import DataError, RedisError
 from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool as _LocatedPool
 
@@ -100,10 +100,10 @@ def connect_async(url: str, key: str = "") -> AsyncRedis:
         return _fake(url, "FakeAsyncRedis")
     if is_fleet_url(url):
         return _located_async(read_fleet_url(url), key)
-    options = _options(url, AsyncRetry(NoBackoff(), 0))
-    # Any other scheme is refused with the rest of what a URL can have wrong.
-    options["connection_class"] = _PACKED.get(url.partition(":")[0])
-    return _made(aioredis.Redis, url, options)
+    client = _made(aioredis.Redis, url, _options(url, AsyncRetry(NoBackoff(), 0)))
+    # Not as an option: for two of the schemes redis-py puts a class of its own in its place.
+    client.connection_pool.connection_class = _PACKED[url.partition(":")[0]]
+    return client
 
 
 def _located(found: FleetURL, key: str) -> SyncRedis:
@@ -178,14 +178,31 @@ class _LocatedTLSConnection(LocatedConnection, _TLSConnection):
 
 
 class _Packed:
-    """Has its calls written by hiredis. redis-py does so only where it blocks: it was a quarter of a worker's time."""
+    """Has its calls written by hiredis, and sends them at once where the socket has room.
 
-    _serializer = HiredisRespSerializer()
+    redis-py writes them in Python, which was a quarter of a worker's time, and sends by asyncio.wait_for(), which makes
+    a task of each sending before Python 3.12.
+    """
+
+    _writer: Any
+    health_check_interval: Any
 
     def pack_command(self, *args: Any) -> list[bytes]:
-        # No numbers: see Client._argv.
-        words: Any = (str(word) if type(word) in (int, float) else word for word in args)
-        return self._serializer.pack(*words)  # type: ignore[no-any-return]
+        if args[0] not in ("FCALL", "EVALSHA"):
+            # Two words may stand in the first place. No numbers: see Client._argv, by which a script's call has none.
+            args = (*args[0].split(), *(str(word) if type(word) in (int, float) else word for word in args[1:]))
+        try:
+            return [pack_command(args)]
+        except TypeError as e:
+            raise DataError(str(e)) from None
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        if self._writer is not None and not self.health_check_interval:
+            self._writer.writelines(command)
+            if not self._writer.transport.get_write_buffer_size():
+                return  # if the connection is gone, the reading finds that
+            command = []
+        await super().send_packed_command(command, check_health)  # type: ignore[misc]
 
 
 class _PackedTCP(_Packed, aioredis.Connection):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from .canonical import default_key
@@ -265,7 +266,13 @@ def one_heartbeat(reply: Any) -> Heartbeat:
 
 def outcome(reply: Any) -> Outcome:
     """State, retries, availableAt."""
-    state, retries, available = text(reply).split(" ")
+    return _outcome(text(reply))
+
+
+@lru_cache
+def _outcome(words: str) -> Outcome:
+    # Nearly all of them are alike.
+    state, retries, available = words.split(" ")
     return Outcome(State(state), int(retries), _time(available))
 
 

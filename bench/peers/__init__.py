@@ -25,6 +25,8 @@ _DRIVERS = Path(__file__).resolve().parent / "drivers"
 LIMIT = 600.0
 #: How long an idle worker waits for its next task in ``pickup``, in seconds: a span, so that no polling beats with it.
 _IDLE = (0.010, 0.030)
+#: So many pickups come before those that are measured: connections, scripts, code that is not compiled yet.
+_FIRST = 20
 _POLL = 0.01
 
 
@@ -84,6 +86,11 @@ class Peer:
         """The folder of its environment."""
         return self.environments / self.key
 
+    @property
+    def is_here(self) -> bool:
+        """Whether its environment is whole."""
+        return is_installed(self.environment)
+
     def enqueue(self, url: str, count: int, mode: str, *, limit: float = LIMIT) -> Enqueued:
         """Puts ``count`` tasks in: ``single`` (one after the other), ``parallel32`` or ``batch1000``."""
         self._must(mode)
@@ -99,7 +106,7 @@ class Peer:
         return self._drain(url, count, processes, limit)
 
     def pickup(self, url: str, count: int, *, limit: float = LIMIT) -> Pickup:
-        """``count`` tasks, one at a time, for an idle worker in another process. One more comes before, unmeasured."""
+        """``count`` tasks, one at a time, for an idle worker in another process. A few come before, unmeasured."""
         self._must("pickup")
         calls, returns = [], []
         with self._start(limit, "pickup", url) as worker, self._start(limit, "give", url) as giver:
@@ -107,12 +114,12 @@ class Peer:
             _expect(giver, "ready")
             worker.send("go")
             time.sleep(0.5)  # some workers begin to listen a while after they were told to
-            for turn in range(count + 1):
+            for turn in range(_FIRST + count):
                 time.sleep(random.uniform(*_IDLE))
                 giver.send("next")
                 called, returned = _numbers(giver, 2)
                 (began,) = _numbers(worker, 1)
-                if turn:
+                if turn >= _FIRST:
                     calls.append(began - called)
                     returns.append(began - returned)
         return Pickup(tuple(calls), tuple(returns))
@@ -141,7 +148,7 @@ class Peer:
             command = ["node", str(self.drivers / f"{self.key}_driver.mjs")]
         else:
             command = [str(self.environment / "bin" / "python"), str(self.drivers / f"{self.key}_driver.py")]
-        if not is_installed(self.environment):
+        if not self.is_here:
             raise PeerFailed(f"{self.name} is not installed")
         own = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
         own["PYTHONDONTWRITEBYTECODE"] = "1"  # the drivers lie in the project's folder
@@ -265,7 +272,7 @@ PEERS = (
         "rq",
         "Python",
         _ALL | {"batch1000", "priorities", "layers", "fan"},
-        "a worker works on one task at a time; SimpleWorker, which doesn't fork; one queue per priority",
+        "one task at a time in a worker; SimpleWorker, which doesn't fork; a queue per priority; a fan takes N² time",
     ),
     Peer(
         "Celery",

@@ -1,7 +1,7 @@
 """Sends endings as they come and fills the free slots, both in one call, until the worker stops.
 
-Two calls may be under way at a time, of half the slots each: handlers of the one run while the server works on the
-other.
+Four calls may be under way at a time, of a quarter of the slots each: handlers run while the server works on the next,
+and neither stands still while the other one waits for a core.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = logging.getLogger("lokiredis.worker")
 #: rounds of half a minute it would make three calls of each: as the round ends, as the wait ends, and to begin anew.
 _WAIT = 600.0
 #: How many calls may be under way, and what one of them is for at least, in endings or claims, if there are so many.
-_CALLS, _LEAST = 2, 8
+_CALLS, _LEAST = 4, 8
 #: When it stops: how long it waits for handlers that do not end, or tries to tell Redis of its tasks, in seconds.
 LAST_WORDS = 5.0
 

@@ -59,6 +59,10 @@ class Fake:
         """Replaces the driver; it is run with the words of the load as its arguments."""
         (self.peer.drivers / "fake_driver.py").write_text(text)
 
+    def slow(self) -> None:
+        """Its worker takes 10 ms for each task."""
+        self.driver(_DRIVER.replace("meter.handled()", "meter.handled(); time.sleep(0.01)"))
+
     def waiting(self) -> int:
         """The tasks in the queue."""
         return len(list(self.queue.iterdir()))

@@ -75,10 +75,10 @@ class Meter:
     def _end(self) -> None:
         while sys.stdin.readline():
             pass
-        cpu = time.process_time() - self._cpu
+        times, cpu = list(self._times), time.process_time() - self._cpu
         time.sleep(_SETTLE)
-        first, last = (min(self._times), max(self._times)) if self._times else (0.0, 0.0)
-        say(json.dumps({"first": first, "last": last, "tasks": len(self._times), "cpu": cpu}))
+        first, last = (min(times), max(times)) if times else (0.0, 0.0)
+        say(json.dumps({"first": first, "last": last, "tasks": len(times), "cpu": cpu}))
         os._exit(0)  # the queue is thrown away: no peer's shutdown, which may take a minute, is waited for
 
 
