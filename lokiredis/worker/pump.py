@@ -77,6 +77,8 @@ class Pump:
         self._singly = 0
         #: The claim that waits on the server.
         self.asking: asyncio.Task[Any] | None = None
+        #: How that goes.
+        self.watch: Watch | None = None
         #: What the queue refused it for good, or what went wrong here: it ends the worker.
         self._refused: Exception | None = None
         #: Whether the last call left slots free: then only waiting for work helps.
@@ -172,7 +174,7 @@ class Pump:
 
     async def _ask(self) -> None:
         """Wait on the server for one task: then there may be more."""
-        watch = Watch(self._outage)
+        watch = self.watch = Watch(self._outage)
         try:
             while not self._stopping:
                 found = await self._queue._claim_watched(
@@ -185,7 +187,7 @@ class Pump:
         except Exception as e:  # an error of our own, too: nobody else would see it, and the worker would stand still
             self._refused = e
         finally:
-            self.asking = None
+            self.asking = self.watch = None
             self._runs.wake.set()
 
     def _begin(self, claim: Claim, asked: float, late: bool) -> None:

@@ -15,6 +15,7 @@ from ..commands.command import host_name
 from ..errors import InvalidTask, QueueUnavailable
 from ..outages import FAILURES
 from ..queue import AsyncQueue
+from ..steps import LONGEST_BLOCK
 from .announcing import Announcer, News
 from .background import end
 from .deadlines import Deadlines
@@ -148,6 +149,9 @@ class Worker:
         now = time.monotonic()
         sent = self._pump.sent
         tried = now if sent is None else max(sent, self.queue._failed_at) + _LONGEST_ATTEMPT
+        watch = self._pump.watch
+        if watch is not None and watch.asked:
+            tried = min(tried, max(watch.asked, self.queue._failed_at) + LONGEST_BLOCK + _LONGEST_ATTEMPT)
         return now - min(self._deadlines.looked, tried, now)
 
     def stop(self) -> None:

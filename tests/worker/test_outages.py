@@ -145,6 +145,18 @@ async def test_an_outage_is_no_standstill(
         await _all_completed(mortal, queue_name, 1)
 
 
+async def test_a_claim_that_never_comes_back_is_a_standstill(
+    mortal: RedisServer, queue_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A waiting claim asks again within half a minute: one that doesn't is seen, though the event loop is well."""
+    async with _worker(mortal.url, queue_name, 60) as (worker, *_):
+        monkeypatch.setattr("lokiredis.worker.worker._LONGEST_ATTEMPT", 0)
+        monkeypatch.setattr("lokiredis.worker.worker.LONGEST_BLOCK", 0)
+        asked = await until(lambda: worker._pump.watch and worker._pump.watch.asked)
+        await until(lambda: time.monotonic() > asked + 3)
+        assert worker.silent_for > 2
+
+
 @pytest.mark.parametrize("kind", ["async", "plain"])
 async def test_a_checkpoint_and_a_rate_limit_in_an_outage(mortal: RedisServer, queue_name: str, kind: str) -> None:
     """Both wait until Redis is back, for longer than any retry: neither fails the attempt, nor is lost."""
