@@ -185,6 +185,22 @@ def test_a_broken_orchestrator_file(queue: Queue, folder: Path, broken: bytes) -
     assert _take(queue, folder).notes == []
 
 
+def test_a_byte_order_mark(queue: Queue, folder: Path) -> None:
+    """As some editors write it: it stays where it is, as all other keys do, and nothing is set aside."""
+    path = folder / "state" / "orchestrator.json"
+    path.parent.mkdir(parents=True)
+    mark, text = b"\xef\xbb\xbf", b'{"currentPhase": "QA", "agents": {"n": 9007199254740993}}'
+    path.write_bytes(mark + text)
+    trip_by_failures(queue, "b")
+    assert _take(queue, folder).notes == []
+    found = path.read_bytes()
+    assert found.startswith(mark + text[:-1])
+    assert json.loads(found).pop("circuitBreakers").keys() == {"b"}
+    assert _json(folder, "dashboard-state.json")["phase"] == "QA"
+    assert [item.name for item in path.parent.glob("orchestrator*")] == [path.name]
+    assert "state/orchestrator.json" not in _take(queue, folder).written
+
+
 def _all_texts(value: Any) -> list[str]:
     if isinstance(value, str):
         return [value]
