@@ -18,7 +18,7 @@ venv: .venv/.test ## .venv with lokiredis (editable) and what its tests need
 
 test: .venv/.test ## lint, types and every test; make test ARGS="-k claim --long"
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 lint: .venv/.test ## ruff and mypy
 	$(BIN)/ruff check .
@@ -28,8 +28,8 @@ lint: .venv/.test ## ruff and mypy
 demo: .venv/.base ## a fleet of agents works through a real plan on a private Redis
 	@$(BIN)/lokiredis demo $(ARGS)
 
-bench: .venv/.test ## the measurements of bench/README.md
-	$(BIN)/python bench/engine.py $(ARGS)
+bench: .venv/.bench ## every load, beside other queues: five minutes; make bench ARGS=--full
+	$(BIN)/python bench/run.py $(ARGS)
 
 clean: ## removes what make made; queues in .loki stay
 	rm -rf .venv build dist demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -49,4 +49,8 @@ clean: ## removes what make made; queues in .loki stay
 
 .venv/.test: pyproject.toml | .venv/bin/python
 	@$(PIP) -e '.[test]'
+	@touch .venv/.base $@
+
+.venv/.bench: pyproject.toml | .venv/bin/python
+	@$(PIP) -e '.[bench]'
 	@touch .venv/.base $@

@@ -17,10 +17,10 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from backlog import measure_backlog
-from cycle import measure_cycle, measure_plan
 from figures import Report, table, target_table
-from memory import measure_memory
+from loads.backlog import measure_backlog
+from loads.cycle import measure_cycle, measure_plan
+from loads.memory import measure_memory
 from private_server import PrivateServer, private_server
 
 from lokiredis import Queue, __version__

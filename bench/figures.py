@@ -10,13 +10,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Figure:
-    """One number: the median of its rounds. ``target`` is the most that it may be; None: it is only shown."""
+    """One number: the median of its rounds. ``target`` is the most that it may be, or the least where ``at_least``;
+    None: it is only shown."""
 
     load: str
     name: str
     unit: str
     rounds: tuple[float, ...]
     target: float | None = None
+    at_least: bool = False
 
     @property
     def value(self) -> float:
@@ -25,12 +27,14 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """The value against its target: above 1 the target is missed."""
-        return None if self.target is None else self.value / self.target
+        """The value against its target, the other way round where that is a least: above 1 the target is missed."""
+        if self.target is None:
+            return None
+        return self.target / max(self.value, 1e-12) if self.at_least else self.value / self.target
 
     @property
     def missed(self) -> bool:
-        """Whether there is a target and this is above it."""
+        """Whether there is a target and this is on the wrong side of it."""
         return self.ratio is not None and self.ratio > 1
 
     def to_json(self) -> dict[str, Any]:
@@ -42,6 +46,7 @@ class Figure:
             "median": self.value,
             "rounds": list(self.rounds),
             "target": self.target,
+            "atLeast": self.at_least,
             "met": None if self.target is None else not self.missed,
         }
 
@@ -84,11 +89,11 @@ def target_table(figures: Sequence[Figure]) -> str:
         (
             f"{figure.load}: {figure.name}",
             f"{number(figure.value)} {figure.unit}",
-            f"{number(figure.target)} {figure.unit}",
+            f"{'at least' if figure.at_least else 'at most'} {number(figure.target)} {figure.unit}",
             f"{figure.ratio:.2f}",
             "MISSED" if figure.missed else "met",
         )
         for figure in figures
         if figure.target is not None
     ]
-    return table(("target", "measured", "at most", "ratio", ""), rows)
+    return table(("target", "measured", "wanted", "ratio", ""), rows)

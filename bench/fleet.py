@@ -16,8 +16,8 @@ from pathlib import Path
 
 from engine import machine_of, stop
 from figures import Report, table, target_table
-from idle import measure_idle
-from pickup import measure_pickup
+from loads.idle import measure_idle
+from loads.pickup import measure_pickup
 from private_server import PrivateServer, private_server
 
 NAMES = ("pickup", "idle")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,20 +57,32 @@ class PrivateServer:
         return Spent(calls, script, (cpu["used_cpu_user"] + cpu["used_cpu_sys"]) * 1e6)
 
 
+#: What a server keeps on disk, as redis.conf says it.
+PERSISTENCE = {"off": {"appendonly": "no"}} | {
+    fsync: {"appendonly": "yes", "appendfsync": fsync} for fsync in ("everysec", "always")
+}
+
+
 @contextmanager
-def private_server() -> Iterator[PrivateServer]:
-    """A server on a unix socket in a temp folder, persistence off; it ends with the block, however that ends."""
+def private_server(*, port: int | None = None, persistence: str = "off") -> Iterator[PrivateServer]:
+    """A server in a temp folder, on a unix socket, or on a *port* of loopback; it ends with the block.
+
+    0 takes a free port; one that is taken ends the program with a line that says so. No RDB is written.
+    """
     program = choose_program(None)
     folder = Path(tempfile.mkdtemp(prefix="lokibench-", dir="/tmp"))  # a socket path may be 107 bytes long
+    tcp = _free_port(port) if port is not None else None
     arguments = {
-        "port": "0",
+        "port": str(tcp or 0),
+        "bind": "127.0.0.1",
         "unixsocket": str(folder / "redis.sock"),
         "unixsocketperm": "600",
         "dir": str(folder),
         "logfile": str(folder / "redis.log"),
         "save": "",
-        "appendonly": "no",
         "maxmemory-policy": "noeviction",
+        "maxclients": "25000",
+        **PERSISTENCE[persistence],
     }
     try:
         process = subprocess.Popen(
@@ -80,16 +93,26 @@ def private_server() -> Iterator[PrivateServer]:
             start_new_session=True,  # Ctrl-C is ours alone: we end the server
         )
         try:
-            socket = arguments["unixsocket"]
-            client = Redis(unix_socket_path=socket, socket_timeout=60, retry=Retry(NoBackoff(), 0))
+            path = arguments["unixsocket"]
+            client = Redis(unix_socket_path=path, socket_timeout=60, retry=Retry(NoBackoff(), 0))
             _wait_for(client, process, folder / "redis.log")
-            yield PrivateServer(str(program), client, f"unix://{socket}")
+            yield PrivateServer(str(program), client, f"redis://127.0.0.1:{tcp}/0" if tcp else f"unix://{path}")
             client.close()
         finally:
             process.kill()  # there is nothing to save
             process.wait()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_port(port: int) -> int:
+    with closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as e:
+            raise SystemExit(f"bench: port {port} can't be had: {e.strerror}") from None
+        return int(probe.getsockname()[1])
 
 
 def _wait_for(client: Redis, process: subprocess.Popen[bytes], log: Path) -> None:

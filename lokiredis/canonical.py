@@ -11,13 +11,15 @@ from typing import Any
 from .errors import InvalidTask
 
 _DEEPEST = 200
+# Made once: json.dumps() with arguments makes one for each call.
+_compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
 
 def dumps(value: Any, field: str) -> bytes:
     """*value* as compact JSON. Raises InvalidTask, naming *field*, for what JSON can't hold or nobody could read."""
     try:
-        written = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        written = _compact(value)
     except (TypeError, ValueError, RecursionError) as e:
         raise InvalidTask(f"not JSON: {_reason(e)}", field=field) from None
     check(value, field)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -10,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, final
-from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, TypeAdapter, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
@@ -91,6 +91,13 @@ def iso(when: datetime) -> str:
     return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _new_id() -> str:
+    """A random UUID (version 4) as text, in half the time of ``str(uuid4())``: a batch needs a thousand."""
+    digits = os.urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+
 class NewTask(BaseModel):
     """A task to enqueue. Keyword arguments are snake_case; :meth:`from_json` reads the documented camelCase.
 
@@ -112,7 +119,7 @@ class NewTask(BaseModel):
     payload: dict[str, JsonValue] = Field(default_factory=dict)
     priority: int = Field(5, ge=1, le=10)
     dependencies: tuple[Annotated[str, Field(pattern=ID_PATTERN)], ...] = Field((), max_length=MOST_DEPENDENCIES)
-    id: str = Field(default_factory=lambda: str(uuid4()), pattern=ID_PATTERN)
+    id: str = Field(default_factory=_new_id, pattern=ID_PATTERN)
     timeout: float = Field(3600, gt=0, le=LONGEST_TIMEOUT, allow_inf_nan=False)
     max_retries: int = Field(3, ge=0, le=100)
     backoff_seconds: float = Field(60, ge=0, le=3600, allow_inf_nan=False)
@@ -261,6 +268,20 @@ class Task(BaseModel):
     _state: State = PrivateAttr()
     _place: str = PrivateAttr()
 
+    @classmethod
+    def read(cls, values: dict[str, Any], document: dict[str, Any], state: State, place: str) -> Task:
+        """A task from *values* by the names of the fields, all of them, and the user's own fields; unchecked.
+
+        What model_construct() does, which looks for every alias of every field: most of the time of a claim went there.
+        """
+        task = cls.__new__(cls)
+        _set(task, "__dict__", values)
+        _set(task, "__pydantic_fields_set__", set(values))
+        # Apart from the fields: a user's created_at is a field like any other (design section 2).
+        _set(task, "__pydantic_extra__", document)
+        _set(task, "__pydantic_private__", {"_state": state, "_place": place})
+        return task
+
     @property
     def state(self) -> State:
         """One of the five documented states."""
@@ -275,6 +296,8 @@ class Task(BaseModel):
         """The task as a JSON object with the documented names, the user's own fields after them."""
         return shown(self.__dict__, self.model_extra or {})
 
+
+_set = object.__setattr__
 
 # Made once: for a snapshot of 100,000 tasks the names took longer than all the rest.
 _TASK_NAMES = [(name, to_camel(name)) for name in Task.model_fields]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from .canonical import default_key
@@ -86,12 +87,7 @@ class Fields:
 
     def task(self) -> Task:
         """As a model."""
-        task = Task.model_construct(**self.values)
-        # Apart from the fields: a user's created_at is a field like any other (design section 2).
-        object.__setattr__(task, "__pydantic_extra__", self.document)
-        task._state = self.state
-        task._place = self.place
-        return task
+        return Task.read(self.values, self.document, self.state, self.place)
 
     def to_json(self) -> dict[str, Any]:
         """As ``Task.to_json()``, without a model in between, which takes most of the time."""
@@ -103,6 +99,16 @@ class Record:
     """A task as a script sent it. Reading it costs more than claiming it, so that is put off until somebody looks."""
 
     row: Sequence[Any]
+
+    @property
+    def type(self) -> str:
+        """The task's type."""
+        return text(self.row[1]).split(" ", 2)[1]
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that an attempt may take."""
+        return from_ms(int(text(self.row[1]).split(" ", 3)[2]))
 
     @property
     def host(self) -> str:
@@ -260,7 +266,13 @@ def one_heartbeat(reply: Any) -> Heartbeat:
 
 def outcome(reply: Any) -> Outcome:
     """State, retries, availableAt."""
-    state, retries, available = text(reply).split(" ")
+    return _outcome(text(reply))
+
+
+@lru_cache
+def _outcome(words: str) -> Outcome:
+    # Nearly all of them are alike.
+    state, retries, available = words.split(" ")
     return Outcome(State(state), int(retries), _time(available))
 
 

@@ -30,7 +30,7 @@ def server() -> Iterator[RedisServer]:
     if program is None:
         lacking("redis7: no such server program on this machine")
     with RedisServer(program, config={"slowlog-log-slower-than": 1000, "slowlog-max-len": 20_000}) as started:
-        yield started
+        yield started.go_first()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import math
 import pickle
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from uuid import RFC_4122, UUID
 
 import pytest
 from hypothesis import given
@@ -333,3 +334,12 @@ def test_nothing_is_connected_by_making_a_queue() -> None:
     assert made.name == "default"
     assert inspect.signature(made.claim).parameters["wait"].default == 0
     made.close()
+
+
+def test_an_id_of_our_own_is_a_random_uuid() -> None:
+    """Version 4, in the text that the uuid module would give, and no two alike."""
+    ids = [NewTask(type="a").id for _ in range(1000)]
+    assert len(set(ids)) == 1000
+    for id in ids:
+        read = UUID(id)
+        assert (str(read), read.version, read.variant) == (id, 4, RFC_4122)

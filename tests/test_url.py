@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import redis.asyncio
 
 from lokiredis import AsyncQueue, LokiRedisError, Queue
 from lokiredis.connect import connect, connect_async, uses_tls
@@ -151,3 +152,14 @@ def test_a_socket_in_a_folder_is_no_database(server7: RedisServer) -> None:
     """The path of unix:// is a path."""
     with Queue.from_url(f"{server7.socket_url}?db=1", "q-url") as queue:
         assert queue.counts()["pending"] == 0
+
+
+@pytest.mark.parametrize("url", ["redis://localhost", "rediss://localhost", "unix:///tmp/x.sock"])
+def test_calls_of_asyncio_are_written_by_hiredis(url: str) -> None:
+    """Whatever the scheme: in Python it is a quarter of a worker's time. Numbers go as text, as they do there."""
+    pool = connect_async(url).connection_pool
+    connection = pool.make_connection()
+    assert connection.pack_command("FUNCTION LOAD", "é", 5, b"x") == [
+        b"*5\r\n$8\r\nFUNCTION\r\n$4\r\nLOAD\r\n$2\r\n\xc3\xa9\r\n$1\r\n5\r\n$1\r\nx\r\n"
+    ]
+    assert type(connection).pack_command is not redis.asyncio.Connection.pack_command

@@ -41,7 +41,9 @@ def _id_of(request: str, index: int) -> str:
 def _document(task: NewTask, extra: Mapping[str, Any]) -> tuple[int, bytes]:
     payload = sized(dumps(task.payload, "payload"), "payload")
     key = task.idempotency_key
-    rest = dumps(extra if key is None else {"idempotencyKey": key, **extra}, "document")
+    rest = b"{}"
+    if extra or key is not None:
+        rest = dumps(extra if key is None else {"idempotencyKey": key, **extra}, "document")
     whole = b'{"payload":' + payload + (b"," + rest[1:] if rest != b"{}" else b"}")
     return len(payload), sized(whole, "document")
 

@@ -63,8 +63,8 @@ class WorkedClaim(_Finishing, Context):
 class BlockingClaim(_Finishing):
     """A claim in a ``with queue.work(…)`` block. Nobody interrupts a thread: look at ``cancelled``."""
 
-    def __init__(self, queue: Queue, job: Job, saved: Any) -> None:
-        super().__init__(job, saved)
+    def __init__(self, queue: Queue, job: Job) -> None:
+        super().__init__(job)
         self._queue = queue
 
     def heartbeat(self, *, checkpoint: Any = None, progress: Any = None) -> Heartbeat:
@@ -101,7 +101,7 @@ class AsyncWork:
         if isinstance(found, NoClaim):
             return found
         self._job = Job(found, watch.asked)
-        self._claim = WorkedClaim(self._queue, self._job, found.task.checkpoint)
+        self._claim = WorkedClaim(self._queue, self._job)
         self._me = asyncio.current_task()
         loop = asyncio.get_running_loop()
 
@@ -163,7 +163,7 @@ class Work:
         if isinstance(found, NoClaim):
             return found
         self._job = Job(found, watch.asked)
-        self._claim = BlockingClaim(self._queue, self._job, found.task.checkpoint)
+        self._claim = BlockingClaim(self._queue, self._job)
         self._leases = Leases(heartbeat_queue(self._queue), self._lease, self._stop)
         self._leases.hold(self._job)
         self._leases.start()

@@ -12,6 +12,7 @@ from ..commands import Command
 from ..errors import QueueUnavailable, StaleClaim
 from ..models import Claim, Heartbeat, Task
 from .job import Job, Stop
+from .outcomes import GiveUp
 
 if TYPE_CHECKING:
     from ..queue import AsyncQueue
@@ -20,15 +21,15 @@ T = TypeVar("T")
 
 #: Between a call that was repeated in vain and the next one, in seconds.
 _PAUSE = 1.0
+_UNREAD: Any = object()
 
 
 class Seen:
     """What both kinds of context show."""
 
-    def __init__(self, job: Job, saved: Any) -> None:
+    def __init__(self, job: Job) -> None:
         self._job = job
-        #: The checkpoint to go on from: of an earlier attempt, or of this one before a rate limit. None: there is none.
-        self.saved = saved
+        self._saved = _UNREAD
 
     @property
     def claim(self) -> Claim:
@@ -47,8 +48,25 @@ class Seen:
 
     @property
     def task(self) -> Task:
-        """The task as it was when it was claimed."""
-        return self._job.claim.task
+        """The task as it was when it was claimed.
+
+        Raises GiveUp when another language's client stored what is no JSON: no attempt can ever read it.
+        """
+        try:
+            return self._job.claim.task
+        except ValueError as e:
+            raise GiveUp(f"the stored task can't be read: {e}") from None
+
+    @property
+    def saved(self) -> Any:
+        """The checkpoint to go on from: of an earlier attempt, or of this one before a rate limit; None without one."""
+        if self._saved is _UNREAD:
+            self._saved = self.task.checkpoint
+        return self._saved
+
+    @saved.setter
+    def saved(self, value: Any) -> None:
+        self._saved = value
 
     @property
     def attempt(self) -> int:
@@ -64,8 +82,8 @@ class Seen:
 class Context(Seen):
     """For ``async def`` handlers. They are cancelled (asyncio.CancelledError) when their work is to end."""
 
-    def __init__(self, queue: AsyncQueue, job: Job, saved: Any) -> None:
-        super().__init__(job, saved)
+    def __init__(self, queue: AsyncQueue, job: Job) -> None:
+        super().__init__(job)
         self._queue = queue
 
     async def heartbeat(self, *, checkpoint: Any = None, progress: Any = None) -> Heartbeat:
@@ -108,7 +126,8 @@ class ThreadContext(Seen):
     """For plain functions, each of which runs in a thread. Nobody can end a thread: they must look at ``cancelled``."""
 
     def __init__(self, inner: Context, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(inner._job, inner.saved)
+        super().__init__(inner._job)
+        self._saved = inner._saved
         self._inner = inner
         self._loop = loop
 

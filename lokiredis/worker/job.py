@@ -33,22 +33,18 @@ class Job:
     late: bool = False
     held_until: float = field(init=False)
     limit: float = field(init=False)
+    #: Seconds that the attempt may take. It and the type are read apart from the task, most of which is JSON.
     timeout: float = field(init=False)
     work: asyncio.Task[None] | None = field(init=False, default=None)
     #: Whether its handler was called. Until then nothing has to be cut off, and the claim may still be in doubt.
     begun: bool = field(init=False, default=False)
     stopped: Stop | None = field(init=False, default=None)
-    #: Why its task can't be read: another language's client stored a document that is no JSON.
-    unreadable: ValueError | None = field(init=False, default=None)
     #: Where a plain function runs.
     thread: Future[Any] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.held_until = self.asked + self.claim.lease
-        try:
-            self.timeout = self.claim.task.timeout
-        except ValueError as e:
-            self.unreadable, self.timeout = e, self.claim.lease
+        self.timeout = self.claim.record.timeout
         self.limit = self.asked + self.timeout
 
     def renewed(self, asked: float) -> None:

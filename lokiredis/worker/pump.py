@@ -1,4 +1,8 @@
-"""Sends endings as they come and fills the free slots, both in one call, until the worker stops."""
+"""Sends endings as they come and fills the free slots, both in one call, until the worker stops.
+
+Two calls may be under way at a time, of half the slots each: handlers of the one run while the server works on the
+other.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,8 @@ log = logging.getLogger("lokiredis.worker")
 #: How long one claim waits on the server before the worker looks around, in seconds. As short as the claim's own
 #: rounds of half a minute it would make three calls of each: as the round ends, as the wait ends, and to begin anew.
 _WAIT = 600.0
-_MOST_ENDINGS = 1000
+#: How many calls may be under way, and what one of them is for at least, in endings or claims, if there are so many.
+_CALLS, _LEAST = 2, 8
 #: When it stops: how long it waits for handlers that do not end, or tries to tell Redis of its tasks, in seconds.
 LAST_WORDS = 5.0
 
@@ -33,12 +38,14 @@ LAST_WORDS = 5.0
 class _Call:
     """One exchange until it is answered. Sent again it is the same call: what it claimed is in the answer then."""
 
-    sent: list[tuple[Job, Ending]]
+    endings: list[tuple[Job, Ending]]
     limit: int
     asked: float
     command: Command[Exchange] | None = None
     #: Whether it was not answered at first.
     late: bool = False
+    #: time.monotonic() when it was sent and not yet answered.
+    sent: float | None = None
 
 
 class Pump:
@@ -52,6 +59,7 @@ class Pump:
         *,
         agent: str,
         types: Collection[str],
+        concurrency: int,
         lease: float,
         grace: float,
     ) -> None:
@@ -62,22 +70,26 @@ class Pump:
         self._types = types
         self._lease = lease
         self._grace = grace
-        #: The exchange that is under way, or that was not answered yet.
-        self.call: _Call | None = None
+        self._most = max(_LEAST, -(-concurrency // _CALLS))
+        #: The exchanges that are not answered yet, and who carries them there.
+        self.calls: dict[_Call, asyncio.Task[None]] = {}
         #: So many endings go in a call each, for the queue refused one of them.
         self._singly = 0
         #: The claim that waits on the server.
         self.asking: asyncio.Task[Any] | None = None
-        #: What the queue refused it for good.
-        self._refused: LokiRedisError | None = None
+        #: What the queue refused it for good, or what went wrong here: it ends the worker.
+        self._refused: Exception | None = None
         #: Whether the last call left slots free: then only waiting for work helps.
         self._dry = False
         self._stopping = False
         self._hurry = False
-        #: time.monotonic() when the call was sent that is under way.
-        self.sent: float | None = None
         self.completed = 0
         self.failed = 0
+
+    @property
+    def sent(self) -> float | None:
+        """time.monotonic() when the oldest call was sent that is under way."""
+        return min((call.sent for call in self.calls if call.sent is not None), default=None)
 
     def stop(self) -> None:
         """Claim no more; give running work the grace, then hand the rest back. Called again: hand it back at once."""
@@ -87,7 +99,14 @@ class Pump:
         self._runs.wake.set()
 
     async def end(self) -> None:
-        """Wait no longer on the server: a claim that comes in this moment is handed back."""
+        """Send nothing more: a claim that comes in this moment is handed back."""
+        await self._end_asking()
+        for carrying in self.calls.values():
+            carrying.cancel()
+        if self.calls:
+            await asyncio.wait(list(self.calls.values()), timeout=LAST_WORDS)
+
+    async def _end_asking(self) -> None:
         if self.asking is not None:
             # Once: cancelled again it would hand back behind our back, and be cut off by the end of the process.
             self.asking.cancel()
@@ -96,35 +115,29 @@ class Pump:
     async def run(self) -> None:
         """Until it is stopped. Raises what the queue refuses for good."""
         ends: float | None = None
-        backoff = Backoff()
         while True:
             self._runs.wake.clear()
             if self._refused is not None:
                 raise self._refused
             if self._stopping:
                 if ends is None:
-                    await self.end()
+                    await self._end_asking()
                     ends = time.monotonic() + self._grace
                 if self._hurry:
                     ends = min(ends, time.monotonic())
                 if self._has_stopped(ends):
                     return
-            try:
-                if self.call or self._runs.endings or (self._wanted() and not self._dry):
-                    await self._exchange()
-                    backoff.reset()
-                    continue
-                if self._wanted() and self.asking is None:
-                    self.asking = asyncio.ensure_future(self._ask())
-                await self._until_woken(ends)
-            except QueueUnavailable as e:
-                self._outage.begins(e)
-                await asyncio.sleep(backoff.next())
+            while len(self.calls) < _CALLS and (self._runs.endings or (self._wanted() and not self._dry)):
+                call = self._next_call()
+                self.calls[call] = asyncio.ensure_future(self._carry(call))
+            if self._dry and self._wanted() and self.asking is None:
+                self.asking = asyncio.ensure_future(self._ask())
+            await self._until_woken(ends)
 
     def _has_stopped(self, ends: float) -> bool:
         """Whether all is told, or can't be; *ends* is when the grace ends, after which what runs is stopped."""
         runs, now = self._runs, time.monotonic()
-        if not runs.jobs and self.call is None:
+        if not runs.jobs and not self.calls:
             return True
         # Nobody is there to take the last endings, or to tell what an unanswered call claimed: the tasks come back with
         # the end of their leases.
@@ -139,13 +152,16 @@ class Pump:
         return False
 
     def _wanted(self) -> int:
-        return 0 if self._stopping else max(self._runs.free - (self.asking is not None), 0)
+        if self._stopping:
+            return 0
+        return max(self._runs.free - (self.asking is not None) - sum(call.limit for call in self.calls), 0)
 
     async def _until_woken(self, ends: float | None) -> None:
         left = None
         if ends is not None:
             now = time.monotonic()
-            left = max((ends if now < ends else ends + LAST_WORDS) - now, 0)
+            # After that only the answer to a call, or its failure, is waited for.
+            left = next((at - now for at in (ends, ends + LAST_WORDS) if at > now), None)
         try:
             await asyncio.wait_for(self._runs.wake.wait(), left)
         except asyncio.TimeoutError:
@@ -163,7 +179,7 @@ class Pump:
                     self._begin(found, watch.asked, watch.late)
                     self._dry = False
                     return
-        except LokiRedisError as e:
+        except Exception as e:  # an error of our own, too: nobody else would see it, and the worker would stand still
             self._refused = e
         finally:
             self.asking = None
@@ -174,53 +190,66 @@ class Pump:
         if self._stopping:
             self._runs.stop(job, Stop.SHUTDOWN)
 
-    async def _exchange(self) -> None:
-        call = self.call = self.call or self._next_call()
-        self.sent = time.monotonic()
+    async def _carry(self, call: _Call) -> None:
+        """Send a call until it is answered, over every outage, and do what the answer says."""
+        backoff = Backoff()
+        found: Exchange | None = None
+        try:
+            while found is None:
+                try:
+                    found = await self._exchange(call)
+                except QueueUnavailable as e:
+                    call.late = True
+                    self._outage.begins(e)
+                    self._runs.wake.set()  # a worker that stops waits for no server
+                    await asyncio.sleep(backoff.next())
+            self._outage.ends()
+            if call.limit > 0:
+                self._dry = len(found.claims) < call.limit
+            for claim in found.claims:
+                self._begin(claim, call.asked, call.late)
+            self._settle(call.endings, found)
+        except InvalidTask as e:
+            if call.endings:
+                self._take_apart(call.endings, e)
+            else:
+                self._refused = e  # asked again, it would be refused again, and again
+        except Exception as e:
+            self._refused = e
+        finally:
+            del self.calls[call]
+            self._runs.wake.set()
+
+    async def _exchange(self, call: _Call) -> Exchange:
+        call.sent = time.monotonic()
         try:
             if call.command is None:
                 call.command = commands.exchange(
                     self._queue.keys,
                     self._agent,
                     self._types,
-                    finished=[ending for _, ending in call.sent],
+                    finished=[ending for _, ending in call.endings],
                     limit=call.limit,
                     lease=self._lease,
                 )
-            found = await self._queue.run(call.command)
-        except QueueUnavailable:
-            call.late = True
-            raise
-        except InvalidTask as e:
-            self.call = None
-            if not call.sent:
-                raise  # asked again, it would be refused again, and again
-            self._take_apart(call.sent, e)
-            return
+            return await self._queue.run(call.command)
         finally:
-            self.sent = None
-        self.call = None
-        self._outage.ends()
-        self._dry = call.limit > 0 and len(found.claims) < call.limit
-        for claim in found.claims:
-            self._begin(claim, call.asked, call.late)
-        self._settle(call.sent, found)
+            call.sent = None
 
     def _next_call(self) -> _Call:
         endings = self._runs.endings
-        most = 1 if self._singly else _MOST_ENDINGS
-        limit = 0 if self._singly else self._wanted()
+        most = 1 if self._singly else self._most
+        limit = 0 if self._singly else min(self._wanted(), self._most)
         self._singly = max(self._singly - 1, 0)
-        sent = [endings.popleft() for _ in range(min(len(endings), most))]
-        return _Call(sent, limit, time.monotonic())
+        return _Call([endings.popleft() for _ in range(min(len(endings), most))], limit, time.monotonic())
 
-    def _take_apart(self, sent: list[tuple[Job, Ending]], error: InvalidTask) -> None:
+    def _take_apart(self, endings: list[tuple[Job, Ending]], error: InvalidTask) -> None:
         """One ending can't be sent, such as a result that is no JSON: it becomes a failure, the others go on."""
-        if len(sent) != 1:
-            self._runs.endings.extendleft(reversed(sent))
-            self._singly = len(sent)
+        if len(endings) != 1:
+            self._runs.endings.extendleft(reversed(endings))
+            self._singly += len(endings)
             return
-        job, ending = sent[0]
+        job, ending = endings[0]
         log.warning("%s: %s", job.claim.id, error)
         if isinstance(ending, Failed):
             self._runs.forget(job)
@@ -228,8 +257,8 @@ class Pump:
             failed = Failed(job.claim, f"the handler's result was refused: {error}")
             self._runs.endings.appendleft((job, failed))
 
-    def _settle(self, sent: list[tuple[Job, Ending]], found: Exchange) -> None:
-        for (job, ending), outcome in zip(sent, found.outcomes, strict=True):
+    def _settle(self, endings: list[tuple[Job, Ending]], found: Exchange) -> None:
+        for (job, ending), outcome in zip(endings, found.outcomes, strict=True):
             # A result that the queue doesn't take: not ended, the claim would be missed only when its lease runs out.
             if isinstance(ending, Finished) and isinstance(outcome, (DecisionReportMissing, InvalidTask)):
                 log.warning("%s", outcome)

@@ -32,6 +32,8 @@ class Runs:
     def __init__(self, queue: AsyncQueue, handlers: Mapping[str, Handler], *, concurrency: int) -> None:
         self._queue = queue
         self._handlers = handlers
+        #: By type: to ask costs as much as a claim does.
+        self._is_async: dict[str, bool] = {}
         self._concurrency = concurrency
         self._leases: Leases
         self._threads: ThreadPoolExecutor
@@ -70,7 +72,7 @@ class Runs:
         self.jobs[claim.id] = job
         self.free -= 1
         self._leases.hold(job)
-        job.work = asyncio.ensure_future(self._work(job))
+        job.work = asyncio.get_running_loop().create_task(self._work(job))
         return job
 
     def forget(self, job: Job) -> None:
@@ -158,13 +160,10 @@ class Runs:
 
     async def _outcome(self, job: Job) -> Ending | None:
         """How the claim ends; None when it has ended already."""
-        if job.unreadable is not None:
-            return Failed(job.claim, f"the stored task can't be read: {job.unreadable}", retry=False)
-        handler = self._handlers[job.claim.task.type]
-        context = Context(self._queue, job, job.claim.task.checkpoint)
+        context = Context(self._queue, job)
         while True:
             try:
-                return ended(job.claim, await self._run_handler(handler, context))
+                return ended(job.claim, await self._run_handler(job.claim.record.type, context))
             except (Exception, SystemExit) as e:  # sys.exit() in a handler is no reason to end the others
                 ending = raised(job.claim, e)
                 if job.stopped is not None:
@@ -179,9 +178,11 @@ class Runs:
                     log.warning("%s met a rate limit that the queue was not told of: %s", job.claim.id, refused)
                     return ending
 
-    def _run_handler(self, handler: Handler, context: Context) -> Awaitable[Any]:
-        # An object may be a handler, too: then its __call__ is what is looked at.
-        if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
+    def _run_handler(self, type: str, context: Context) -> Awaitable[Any]:
+        handler = self._handlers[type]
+        if type not in self._is_async:
+            self._is_async[type] = _is_async(handler)
+        if self._is_async[type]:
             return handler(context)  # type: ignore[no-any-return]
         thread_context = ThreadContext(context, asyncio.get_running_loop())
         context._job.thread = self._threads.submit(handler, thread_context)
@@ -201,11 +202,16 @@ class Runs:
         return True
 
 
+def _is_async(handler: Handler) -> bool:
+    """An object may be a handler, too: then its __call__ is what is looked at."""
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
+
+
 def _ending_of_stopped(job: Job, ending: Ending | None) -> Ending | None:
     if job.stopped in (Stop.CANCELLED, Stop.LOST):
         return None
     if job.stopped is Stop.TIMEOUT:
-        return Failed(job.claim, f"timeout: it took longer than {job.claim.task.timeout:g} s")
+        return Failed(job.claim, f"timeout: it took longer than {job.timeout:g} s")
     # What came to its end meanwhile counts: nobody else can have the task while the claim holds.
     if ending is not None and not isinstance(ending, Failed):
         return ending

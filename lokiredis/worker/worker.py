@@ -62,7 +62,14 @@ class Worker:
         self._outage = Outage()
         self._runs = Runs(queue, self._handlers, concurrency=concurrency)
         self._pump = Pump(
-            queue, self._runs, self._outage, agent=self.agent, types=self._handlers, lease=lease, grace=self.grace
+            queue,
+            self._runs,
+            self._outage,
+            agent=self.agent,
+            types=self._handlers,
+            concurrency=concurrency,
+            lease=lease,
+            grace=self.grace,
         )
         self._deadlines = Deadlines(self._runs, lease=lease, stop_overdue=on_lost_lease == "stop")
 

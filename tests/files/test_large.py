@@ -44,7 +44,7 @@ def server() -> Iterator[RedisServer]:
     """A server of its own, whose SLOWLOG notes everything above a millisecond."""
     program = programs().get("redis7") or lacking("redis7: no such server program on this machine")
     with RedisServer(program, config={"slowlog-log-slower-than": 1000, "slowlog-max-len": 20_000}) as started:
-        yield started
+        yield started.go_first()
 
 
 def test_a_hundred_thousand_tasks(server: RedisServer, queue_name: str, folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from operator import truediv
@@ -118,8 +118,18 @@ def _round(server: PrivateServer, queue: Queue, tasks: list[dict[str, Any]], siz
     return steps
 
 
-def measure_cycle(server: PrivateServer, *, rounds: int, tasks: int) -> Report:
-    """All loads by turns, each after the same writes without any rule; the first round of each only warms up."""
+def measure_cycle(
+    server: PrivateServer,
+    *,
+    rounds: int,
+    tasks: int,
+    targets: Mapping[str, float] = TARGETS,
+    floors_target: float | None = None,
+) -> Report:
+    """All loads by turns, each after the same writes without any rule; the first round of each only warms up.
+
+    ``targets``: µs, by load; ``floors_target``: how many times the writes alone a full cycle may take.
+    """
     documents = independent_tasks(plan())
     floors = {load: Floor(server, f"floor-{number}") for number, load in enumerate(LOADS)}
     queues = {load: _BusyQueue(server.client, f"cycle-{number}") for number, load in enumerate(LOADS)}
@@ -147,10 +157,20 @@ def measure_cycle(server: PrivateServer, *, rounds: int, tasks: int) -> Report:
             name,
             "tasks/s" if name == "tasks/s" else "µs",
             tuple(values),
-            TARGETS.get(load) if name == "full cycle" else None,
+            targets.get(load) if name == "full cycle" else None,
         )
         for load in LOADS
         for name, values in found[load].items()
+    )
+    figures += tuple(
+        Figure(
+            f"batches of {load}",
+            "full cycle against the floor",
+            "×",
+            tuple(map(truediv, found[load]["full cycle"], found[load]["floor"])),
+            floors_target,
+        )
+        for load in LOADS
     )
     rows = tuple(
         (

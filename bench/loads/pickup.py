@@ -12,6 +12,7 @@ from statistics import median
 from typing import Any
 
 from figures import Figure, Report, number, quantile
+from players import Turns
 from private_server import PrivateServer
 from redis import Redis
 from workload import REPORT
@@ -21,6 +22,7 @@ from lokiredis.worker import Context, Worker
 
 #: The median pickup may take so many BLPOP hand-overs.
 TARGET = 5.0
+P99 = 10.0
 _TYPE, _LIST, _QUEUE = "eng-backend", "handed-over", "pickup"
 #: For the two that wait to have gone to sleep, after the server says that they wait, in seconds.
 _SETTLE = 0.005
@@ -56,7 +58,28 @@ def measure_pickup(server: PrivateServer, *, rounds: int, tasks: int) -> Report:
     handed, _, _, picked = (list(map(median, rounds)) for rounds in by_name.values())
     ratios = tuple(p / h for p, h in zip(picked, handed, strict=True))
     figures.append(Figure("pickup", "median, against BLPOP's in the same round", "×", ratios, TARGET))
+    slow_handed, _, _, slow_picked = ([quantile(values, 0.99) for values in rounds] for rounds in by_name.values())
+    slowest = tuple(p / h for p, h in zip(slow_picked, slow_handed, strict=True))
+    figures.append(Figure("pickup", "p99, against BLPOP's in the same round", "×", slowest, P99))
     title = f"Pickup by an idle worker in another process, µs ({rounds} rounds of {tasks}, by turns)"
+    return Report(title, ("", "p50", "p99"), tuple(rows), tuple(figures))
+
+
+def measure_pickups(turns: Turns, *, rounds: int, tasks: int) -> Report:
+    """The same of all players, by their drivers: a task is put in 10 to 30 ms after the one before has begun."""
+    turns.players = [player for player in turns.players if "pickup" in player.can]
+    found = turns.rounds(rounds, lambda peer: peer.pickup(turns.server.url, tasks))
+    figures: list[Figure] = []
+    rows = []
+    for name, pickups in found.items():
+        us = [[seconds * 1e6 for seconds in pickup.from_return] for pickup in pickups]
+        figures += [
+            Figure("pickup, all", f"{name}, {label}", "µs", tuple(quantile(values, part) for values in us))
+            for label, part in (("p50", 0.5), ("p99", 0.99))
+        ]
+        rows.append((name, *(number(figure.value) for figure in figures[-2:])))
+    rows.sort(key=lambda row: float(row[1].replace(",", "")))
+    title = f"Pickup by each player's idle worker, from the return of enqueue, µs ({rounds} rounds of {tasks})"
     return Report(title, ("", "p50", "p99"), tuple(rows), tuple(figures))
 
 

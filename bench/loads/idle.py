@@ -6,6 +6,8 @@ import asyncio
 import multiprocessing
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from figures import Figure, Report, number
@@ -17,7 +19,7 @@ from lokiredis.worker import Context, Worker
 
 #: Of a core, in percent. A waiting agent asks again every 25 to 30 s: shorter measurements may miss that.
 TARGET = 1.0
-_QUEUE = "idle"
+QUEUE = "idle"
 _PROCESSES = 4
 #: For the agents to come, in seconds.
 _COMING = 120.0
@@ -27,7 +29,7 @@ _SETTLE = 5.0
 
 def measure_idle(server: PrivateServer, *, agents: int, seconds: float) -> Report:
     """The CPU time of the server while each of so many agents waits for a task, in turn as claims and as workers."""
-    rows = [_row("no agent", *_spent(server, min(seconds, 10)))]
+    rows = [_row("no agent", *spent(server, min(seconds, 10)))]
     figures = []
     for name, kind in (("waiting in claim", _claim), ("workers", _work)):
         percent, calls, connections = _idle(server, kind, agents, seconds)
@@ -43,15 +45,24 @@ def _row(name: str, percent: float, calls: float, connections: int) -> tuple[str
 
 
 def _idle(server: PrivateServer, kind: Any, agents: int, seconds: float) -> tuple[float, float, int]:
+    with waiting_agents(server, agents, kind):
+        return spent(server, seconds)
+
+
+@contextmanager
+def waiting_agents(server: PrivateServer, agents: int, kind: Any = None) -> Iterator[None]:
+    """So many agents in a few processes, all of which wait when the block begins: in claim, without another *kind*."""
     spawning = multiprocessing.get_context("spawn")
     shares = [range(first, agents, _PROCESSES) for first in range(_PROCESSES)]
-    processes = [spawning.Process(target=_run, args=(kind, server.url, share), daemon=True) for share in shares]
+    processes = [
+        spawning.Process(target=_run, args=(kind or _claim, server.url, share), daemon=True) for share in shares
+    ]
     for process in processes:
         process.start()
     try:
         _until_all_wait(server, agents)
         time.sleep(_SETTLE)
-        return _spent(server, seconds)
+        yield
     finally:
         for process in processes:
             process.kill()
@@ -68,13 +79,13 @@ def _until_all_wait(server: PrivateServer, agents: int) -> None:
     print(f"({agents} agents wait)", file=sys.stderr, flush=True)
 
 
-def _spent(server: PrivateServer, seconds: float) -> tuple[float, float, int]:
+def spent(server: PrivateServer, seconds: float) -> tuple[float, float, int]:
     """Percent of a core, script calls per second, connections without our own."""
     began, before = time.monotonic(), server.spent()
     time.sleep(seconds)
-    spent, lasted = server.spent().since(before), time.monotonic() - began
+    used, lasted = server.spent().since(before), time.monotonic() - began
     clients = server.client.info("clients")["connected_clients"] - 1
-    return spent.cpu / 1e4 / lasted, spent.calls / lasted, clients
+    return used.cpu / 1e4 / lasted, used.calls / lasted, clients
 
 
 def _run(kind: Any, url: str, share: range) -> None:
@@ -85,7 +96,7 @@ def _run(kind: Any, url: str, share: range) -> None:
 
 
 async def _claim(url: str, agent: str) -> None:
-    async with AsyncQueue.from_url(url, _QUEUE) as queue:
+    async with AsyncQueue.from_url(url, QUEUE) as queue:
         await queue.claim(agent, TYPES, lease=60, wait=None)
 
 
@@ -93,7 +104,7 @@ async def _work(url: str, agent: str) -> None:
     async def begin(context: Context) -> dict[str, Any]:
         return {"decisionReport": REPORT}
 
-    async with AsyncQueue.from_url(url, _QUEUE) as queue:
+    async with AsyncQueue.from_url(url, QUEUE) as queue:
         worker = Worker(queue, agent=agent)
         worker.handler(*TYPES)(begin)
         await worker.run()

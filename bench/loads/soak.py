@@ -1,0 +1,125 @@
+"""A mixed load for minutes: what the server and the workers take must not grow."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from figures import Figure, Report, number
+from private_server import PrivateServer
+from workload import REPORT, TYPES, small_tasks
+
+from lokiredis import Queue
+from lokiredis.queue import AsyncQueue
+from lokiredis.worker import Context, Worker
+
+#: The last third against the first, after a warm-up: at most so many times as much.
+TARGET = 1.1
+_WORKERS = 2
+#: A look at everything, in seconds.
+_LOOK = 1.0
+_QUEUE = "soak"
+#: Finished tasks that are kept, so that the queue is full of them soon.
+_KEPT = 2000
+_WARM = 0.25
+
+
+@dataclass(frozen=True)
+class _Look:
+    memory: float
+    keys: float
+    workers: float
+    files: float
+
+
+_NAMES = ("server: memory", "server: keys", "workers: memory", "workers: open files")
+_UNITS = ("bytes", "keys", "bytes", "files")
+
+
+def measure_soak(server: PrivateServer, *, minutes: float) -> Report:
+    """Tasks with and without dependencies, of which a part fails, is released, cancelled, or dead and revived."""
+    queue = Queue(server.client, _QUEUE)
+    queue.configure(keep_count=_KEPT)
+    spawning = multiprocessing.get_context("spawn")
+    workers = [spawning.Process(target=_work, args=(server.url, n), daemon=True) for n in range(_WORKERS)]
+    for worker in workers:
+        worker.start()
+    looks: list[_Look] = []
+    put_in = 0
+    try:
+        ends = time.monotonic() + minutes * 60
+        look_at = time.monotonic()
+        while (now := time.monotonic()) < ends:
+            if queue.stats().counts["pending"] < 500:
+                put_in += _put_in(queue)
+            if now >= look_at:
+                looks.append(_look(server, workers))
+                look_at = now + _LOOK
+            if any(not worker.is_alive() for worker in workers):
+                raise SystemExit("bench: a worker ended in the middle of the soak")
+            time.sleep(0.02)
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.join()
+    return _report(looks, minutes, put_in, queue.stats().totals)
+
+
+def _put_in(queue: Queue) -> int:
+    parents = queue.enqueue_many(small_tasks(200, max_retries=1, backoff_seconds=0.1))
+    names = [parent.id for parent in random.sample(parents, 3)]
+    queue.enqueue_many(small_tasks(50, dependencies=names))
+    queue.enqueue_many(small_tasks(20, delay=0.5))
+    queue.cancel(parents[0].id, "a soak")
+    for task in queue.list("dead-letter", limit=50).tasks:
+        (queue.discard_dead if random.random() < 0.5 else queue.retry_dead)(task.id, reason="a soak")
+    return 270
+
+
+def _look(server: PrivateServer, workers: Sequence[BaseProcess]) -> _Look:
+    memory = sum(int(Path(f"/proc/{w.pid}/statm").read_text().split()[1]) for w in workers) * os.sysconf("SC_PAGE_SIZE")
+    files = sum(len(list(Path(f"/proc/{worker.pid}/fd").iterdir())) for worker in workers)
+    return _Look(server.client.info("memory")["used_memory"], server.client.dbsize(), memory, files)
+
+
+def _report(looks: list[_Look], minutes: float, put_in: int, totals: dict[str, int]) -> Report:
+    warm = looks[int(len(looks) * _WARM) :]
+    third = max(len(warm) // 3, 1)
+    first, last = ([*zip(*map(astuple, part), strict=True)] for part in (warm[:third], warm[-third:]))
+    figures, rows = [], []
+    for name, unit, early, late in zip(_NAMES, _UNITS, first, last, strict=True):
+        before, after = median(early), median(late)
+        growth = Figure(f"soak of {minutes:g} minutes", f"{name}, last third / first", "×", (after / before,), TARGET)
+        figures.append(growth)
+        rows.append((f"{name} ({unit})", number(before), number(after), f"{growth.value:.3f}"))
+    done = ", ".join(f"{count:,} {name}" for name, count in totals.items())
+    title = f"Soak: a mixed load for {minutes:g} minutes with {_WORKERS} workers ({put_in:,} tasks put in; {done})"
+    return Report(title, ("", "first third", "last third", "growth"), tuple(rows), tuple(figures))
+
+
+def _work(url: str, number: int) -> None:
+    async def work() -> None:
+        async with AsyncQueue.from_url(url, _QUEUE) as queue:
+            worker = Worker(queue, agent=f"bench-host/soak-{number}", concurrency=20)
+
+            @worker.handler(*TYPES)
+            async def handle(context: Context) -> Any:
+                if random.random() < 0.1:
+                    await context.checkpoint({"page": 1})
+                if random.random() < 0.05:
+                    raise RuntimeError("the soak's own failure")
+                await asyncio.sleep(random.random() * 0.01)
+                return {"decisionReport": REPORT}
+
+            await worker.run()
+
+    asyncio.run(work())

@@ -1,0 +1,130 @@
+"""Two exchanges under way at a time: what the second one is for, and that both together take no more than the slots."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lokiredis import Queue
+from lokiredis.worker import Context, Worker
+
+from .conftest import started, until
+
+Make = Callable[..., Worker]
+REPORT = {"decisionReport": {"summary": "done"}}
+
+
+def _fill(queue: Queue, count: int) -> None:
+    queue.enqueue_many([{"type": "a", "payload": {"number": number}} for number in range(count)])
+
+
+async def test_one_call_that_is_not_answered_does_not_hold_up_the_other(
+    queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the answer of one exchange is on its way, the tasks of the other are done, and followed by more."""
+    worker = make_worker(concurrency=20)
+    held, go_on = asyncio.Event(), asyncio.Event()
+    usual = worker.queue.run
+
+    async def run(command: Any) -> Any:
+        answer = await usual(command)
+        if not held.is_set():
+            held.set()
+            await go_on.wait()
+        return answer
+
+    monkeypatch.setattr(worker.queue, "run", run)
+
+    @worker.handler("a")
+    async def work(context: Context) -> Any:
+        return REPORT
+
+    _fill(queue, 60)
+    started(worker)
+    try:
+        await until(lambda: queue.counts()["completed"] == 50)
+        assert held.is_set()
+        assert queue.counts()["in-progress"] == 10
+    finally:
+        go_on.set()
+    await until(lambda: queue.counts()["completed"] == 60)
+
+
+@pytest.mark.parametrize("concurrency", [1, 5, 20])
+async def test_both_together_take_no_more_than_the_slots(queue: Queue, make_worker: Make, concurrency: int) -> None:
+    """However the answers come, never more handlers run than there are slots, and each task runs once."""
+    worker = make_worker(concurrency=concurrency)
+    running: set[str] = set()
+    most = 0
+    done: list[str] = []
+
+    @worker.handler("a")
+    async def work(context: Context) -> Any:
+        nonlocal most
+        running.add(context.id)
+        most = max(most, len(running), len(worker._runs.running))
+        await asyncio.sleep(0.001 * (context.token % 3))
+        running.discard(context.id)
+        done.append(context.id)
+        return REPORT
+
+    _fill(queue, 200)
+    started(worker)
+    await until(lambda: queue.counts()["completed"] == 200)
+    assert most <= concurrency
+    assert len(done) == len(set(done)) == 200
+
+
+async def test_it_stops_with_both_calls_under_way(
+    queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What their answers bring is handed back without a charge, and the worker ends only after that."""
+    worker = make_worker(concurrency=20)
+    go_on = asyncio.Event()
+    usual = worker.queue.run
+
+    async def run(command: Any) -> Any:
+        answer = await usual(command)
+        await go_on.wait()
+        return answer
+
+    monkeypatch.setattr(worker.queue, "run", run)
+
+    @worker.handler("a")
+    async def work(context: Context) -> Any:
+        raise AssertionError("nothing may begin any more")
+
+    _fill(queue, 20)
+    run_ = started(worker)
+    try:
+        await until(lambda: queue.counts()["in-progress"] == 20)
+        worker.stop()
+        await asyncio.sleep(0)
+        assert not run_.done()
+    finally:
+        go_on.set()
+    await asyncio.wait_for(asyncio.shield(run_), 10)
+    counts = queue.counts()
+    assert (counts["pending"], counts["in-progress"]) == (20, 0)
+    assert all(task.retries == 0 and not task.claimed_by for task in queue.list("pending").tasks)
+
+
+async def test_an_error_of_its_own_ends_the_worker(
+    queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistake in the worker's own code must not leave one standing that claims nothing: it is raised."""
+    worker = make_worker()
+
+    @worker.handler("a")
+    async def work(context: Context) -> Any: ...
+
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(worker._pump, "_settle", broken)
+    queue.enqueue(type="a", id="x")
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(asyncio.shield(started(worker)), 10)
