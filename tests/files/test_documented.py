@@ -7,14 +7,16 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lokiredis import Claim, Queue
+from lokiredis import Claim, Queue, commands
 from lokiredis.files.snapshot import Snapshot, Taken
+from lokiredis.files.texts import TaskText
 from lokiredis.models import iso
 
 from ..conftest import lacking
@@ -52,6 +54,17 @@ def test_the_documented_shape(queue: Queue, folder: Path) -> None:
         "id idempotencyKey type priority dependencies payload createdAt claimedBy claimedAt timeout retries maxRetries "
         "backoffSeconds lastError completedAt result".split()
     )
+
+
+def test_a_user_field_under_a_name_of_ours(queue: Queue) -> None:
+    """No client of ours stores one; should another do so, each name is still in the text once, as ``get`` has it."""
+    add(queue, "x", own=[1.0])
+    [record] = queue.run(commands.snapshot(queue.keys, limit=1)).records
+    for document in ({"own": [1.0]}, {"type": "mine", "own": {}}):
+        task = replace(record.fields(), document=document)
+        text = TaskText(extras=False)(task)
+        assert json.loads(text) == task.to_json()
+        assert [name for name, _ in json.loads(text, object_pairs_hook=list)] == list(task.to_json())
 
 
 def test_what_tools_read_of_a_task(queue: Queue, folder: Path) -> None:
