@@ -17,7 +17,10 @@ def read_line(path: str | Path) -> str:
 
 
 def refuse_odd(path: Path) -> None:
-    """Raises OSError for what is there and no file: replaced, a pipe or /dev/null would be gone for everybody."""
+    """Raises OSError for what is there and no file.
+
+    Replaced, a pipe or /dev/null would be gone for everybody; read, a pipe would be waited for.
+    """
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "not a regular file", str(path))
 

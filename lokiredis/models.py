@@ -88,7 +88,8 @@ def from_epoch(ms: int) -> datetime:
 
 def iso(when: datetime) -> str:
     """``2026-11-22T10:00:00.123Z``: ISO 8601 in UTC with milliseconds."""
-    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    when = when if when.tzinfo is UTC else when.astimezone(UTC)
+    return when.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def _new_id() -> str:
@@ -306,10 +307,11 @@ _ATTEMPT_NAMES = [(name, to_camel(name)) for name in Attempt.model_fields]
 
 def shown(values: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     """A task's *values*, by the names of its model, as a JSON object; the user's own fields after them."""
-    return {name: _shown(values[field]) for field, name in _TASK_NAMES} | dict(extra)
+    return {name: shown_value(values[field]) for field, name in _TASK_NAMES} | dict(extra)
 
 
-def _shown(value: Any) -> Any:
+def shown_value(value: Any) -> Any:
+    """One value of a task, as JSON has it."""
     if value is None or isinstance(value, (str, int)):
         return value
     if isinstance(value, datetime):
@@ -318,7 +320,7 @@ def _shown(value: Any) -> Any:
         return sorted(value)
     if isinstance(value, tuple):
         return [
-            {name: _shown(getattr(v, field)) for field, name in _ATTEMPT_NAMES} if isinstance(v, Attempt) else v
+            {name: shown_value(getattr(v, field)) for field, name in _ATTEMPT_NAMES} if isinstance(v, Attempt) else v
             for v in value
         ]
     return value

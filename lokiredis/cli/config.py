@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -56,7 +57,10 @@ def apply(session: Session, /, file: str) -> None:
     """
     from ..config_file import LARGEST_FILE, read_breakers
     from ..config_key import breakers_of
+    from ..line_file import refuse_odd
 
+    if file != "-":
+        refuse_odd(Path(file))  # a pipe would be waited for
     with click.open_file(file, "rb") as opened:
         found = read_breakers(opened.read(LARGEST_FILE + 1), "standard input" if file == "-" else file)
     queue = session.queue()

@@ -46,6 +46,9 @@ def import_(
     report = Report()
     beside = _read_aside(found, report)
     plan = Plan(found.sources, Given(default_type, at_ms(start.now)), report, beside)
+    for name in (*found.odd, *found.odd_beside):
+        report.refuse(name, None, None, "not a regular file; nothing was taken from it")
+    plan.lost = len(found.odd)
     plan.read()
     importing = _Importing(keys, plan, found, report, start.sequence, dry_run)
     yield from importing.tasks()

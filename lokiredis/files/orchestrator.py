@@ -10,6 +10,8 @@ from ..models import Breaker, iso
 
 _KEY = "circuitBreakers"
 _BLANKS = " \t\n\r"
+#: What some editors write before the text.
+_BOM = "\ufeff"
 
 
 def breakers_json(found: dict[str, tuple[Breaker, datetime | None]], *, extras: bool) -> dict[str, Any]:
@@ -38,6 +40,11 @@ def new(version: str, started: datetime, completed: int, failed: int, breakers: 
 
 def merged(present: str, breakers: dict[str, Any]) -> str:
     """*present* with these breakers, and not a character of the rest changed. Raises ValueError for no JSON object."""
+    mark = _BOM if present.startswith(_BOM) else ""
+    return mark + _merged(present.removeprefix(mark), breakers)
+
+
+def _merged(present: str, breakers: dict[str, Any]) -> str:
     value = json.loads(present)
     if not isinstance(value, dict):
         raise ValueError("no JSON object")

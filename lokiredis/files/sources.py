@@ -32,17 +32,26 @@ class Source:
 
 @dataclass(frozen=True)
 class Folder:
-    """The files of a folder, or the one that was named; ``beside`` are others of its folder, not to be taken."""
+    """The files of a folder, or the one that was named; ``beside`` are others of its folder, not to be taken.
+
+    ``odd`` are the names of queue files at which stands what is no file (a folder, a pipe, a link that leads nowhere),
+    ``odd_beside`` those of the files in state.
+    """
 
     sources: tuple[Source, ...]
     beside: tuple[Source, ...] = ()
     orchestrator: Path | None = None
     aside: Path | None = None
+    odd: tuple[str, ...] = ()
+    odd_beside: tuple[str, ...] = ()
 
 
 def queue_file(state: State) -> str:
     """The documented name of a state's file."""
     return f"{state.value}.json"
+
+
+_NAMES = [(queue_file(state), state, False) for state in STATES] + [(_FAILED, State.DEAD_LETTER, True)]
 
 
 def find(path: str | Path) -> Folder:
@@ -53,12 +62,17 @@ def find(path: str | Path) -> Folder:
     given = Path(path)
     if not stat.S_ISDIR(os.stat(given).st_mode):
         return _one(given)
-    for loki in (given / ".loki", given):
-        if (loki / "queue").is_dir() and (found := _sources(loki / "queue", given)):
-            return Folder(found, (), _existing(loki / "state" / ORCHESTRATOR), _existing(loki / "state" / ASIDE))
-    if found := _sources(given, given):
-        state = given.parent / "state"
-        return Folder(found, (), _existing(state / ORCHESTRATOR), _existing(state / ASIDE))
+    for queue in (given / ".loki" / "queue", given / "queue", given):
+        found, odd = _sources(queue, given), [name for name, *_ in _NAMES if _is_odd(queue / name)]
+        if found or odd:
+            state = queue.parent / "state"
+            return Folder(
+                found,
+                orchestrator=_existing(state / ORCHESTRATOR),
+                aside=_existing(state / ASIDE),
+                odd=tuple(str((queue / name).relative_to(given)) for name in odd),
+                odd_beside=tuple(f"state/{name}" for name in (ORCHESTRATOR, ASIDE) if _is_odd(state / name)),
+            )
     names = ", ".join(queue_file(state) for state in reversed(STATES))
     raise InvalidTask(f"no queue files there: none of {names}, in it or in its queue folder", file=str(path))
 
@@ -73,13 +87,16 @@ def _one(path: Path) -> Folder:
 
 
 def _sources(folder: Path, shown: Path) -> tuple[Source, ...]:
-    names = [(queue_file(state), state, False) for state in STATES] + [(_FAILED, State.DEAD_LETTER, True)]
     found = [
         Source(folder / name, str((folder / name).relative_to(shown)), state, echo)
-        for name, state, echo in names
+        for name, state, echo in _NAMES
         if _existing(folder / name)
     ]
     return tuple(found)
+
+
+def _is_odd(path: Path) -> bool:
+    return os.path.lexists(path) and not path.is_file()
 
 
 def _existing(path: Path) -> Path | None:

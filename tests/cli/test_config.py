@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -106,11 +107,14 @@ def test_a_mistake_is_named(text: str, line: int | None, field: str | None, cli:
 
 
 def test_what_is_no_file_of_settings(cli: Cli, tmp_path: Path) -> None:
-    """Bytes, something huge, deep nesting, no file at all."""
+    """Bytes, something huge, deep nesting, a pipe that nobody writes to, no file at all."""
     path = tmp_path / "x.yaml"
     for data in (b"\xff\xfe\x00", b"#" * 1024 * 1024 + b"#", b"[" * 5000, b"a: &a [*a]\n"):
         path.write_bytes(data)
         assert cli("config", "apply", path, "--json", code=1).error["code"] == "InvalidTask"
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for odd in (tmp_path / "pipe.yaml", Path("/dev/zero")):
+        assert f"{odd}: not a regular file" in cli("config", "apply", odd, code=1).err
     assert cli("config", "apply", tmp_path / "nobody.yaml", "--json", code=2).error["code"] == "Usage"
 
 

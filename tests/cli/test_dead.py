@@ -88,8 +88,15 @@ def test_many_at_once(words: list[str], expected: list[str], desk: Cli) -> None:
 def test_each_verb_takes_many(desk: Cli) -> None:
     """Escalate, resolve, discard; later, too."""
     assert desk.json("dead", "escalate", "--type", "web", "--note", "which?")["ids"] == ["w-1", "w-2"]
+    assert [desk.json("show", id)["task"]["escalationNote"] for id in ("w-1", "w-2", "a-3")] == [
+        "which?",
+        "which?",
+        None,
+    ]
     assert desk("dead", "discard", "--type", "web", "--reason", "no use").out == "2 dead letters removed.\n"
-    assert desk.json("dead", "retry", "a-3", "--delay", "30m")["availableAt"]
+    assert "w-1" not in _places(desk)
+    assert desk.json("dead", "retry", "--group", _group(desk, "disk full"), "--delay", "30m")["ids"] == ["a-3"]
+    assert desk.json("show", "a-3")["place"] == "delayed"
     data = desk.json("dead", "resolve", "--all", "--why", "by hand")
     assert (data["count"], data["ids"]) == (2, ["a-1", "a-2"])
     assert desk.json("show", "child")["place"] == "ready"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -78,6 +79,8 @@ def test_for_graphviz_and_mermaid(plan: Cli) -> None:
     assert mermaid.startswith("graph TD\n")
     assert '  t6["end<br>t, pending"]:::pending\n' in mermaid
     assert "  t1 --> t6\n" in mermaid
+    assert set(re.findall(r":::(\S+)", mermaid)) == {"pending", "dead-letter"}
+    assert re.findall(r"^  classDef (\S+) fill:#", mermaid, re.M) == ["dead-letter", "pending"]
     assert plan.json("graph", "--mermaid") == {"text": mermaid, "whole": True}
 
 

@@ -83,6 +83,12 @@ def test_no_files(cli: Cli, tmp_path: Path) -> None:
     """A folder without queue files, and a path that isn't there."""
     assert "no queue files there" in cli("import", tmp_path, code=1).err
     assert "does not exist" in cli("import", tmp_path / "nothing", code=2).err
+    (tmp_path / "pending.json").mkdir()
+    ran = cli("import", tmp_path, code=1)
+    assert ran.err.splitlines() == [
+        "refused: pending.json: not a regular file; nothing was taken from it",
+        "1 refusal; see above.",
+    ]
 
 
 def test_the_size_limit(cli: Cli, tmp_path: Path) -> None:

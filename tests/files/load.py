@@ -12,7 +12,7 @@ from lokiredis import Claim, Failed, Finished, LokiRedisError, NewTask, Queue, R
 TYPES = ["a", "b", "c"]
 REPORT = {"why": "asked", "what": "done"}
 #: More would only make each look at them longer: then what is there goes round.
-MOST_WAITING, MOST_ENDED = 60, 200
+MOST_WAITING, MOST_ENDED = 60, 300
 
 
 class Load:
@@ -24,7 +24,8 @@ class Load:
         self.random = random.Random(number)
         self.made: list[str] = []
         self.claims: list[Claim] = []
-        self.grows = True
+        #: How many more may end for good, of all that may: what ends comes the seldomer, and never stops for long.
+        self.room = 1.0
 
     def step(self) -> None:
         """One of them. What another process did first is no error here."""
@@ -36,7 +37,7 @@ class Load:
 
     def add(self) -> None:
         counts = self.queue.counts()
-        self.grows = counts["completed"] + counts["cancelled"] < MOST_ENDED
+        self.room = max(1 - (counts["completed"] + counts["cancelled"]) / MOST_ENDED, 0)
         if counts["pending"] + counts["in-progress"] + counts["dead-letter"] > MOST_WAITING:
             return
         tasks = []
@@ -58,6 +59,9 @@ class Load:
             self.made.append(id)
         self.queue.enqueue_many(tasks)
 
+    def may_end(self) -> bool:
+        return self.random.random() < self.room**2
+
     def claim(self) -> None:
         self.claims += self.queue.claim_many(self.name, TYPES, self.random.randint(1, 6))
 
@@ -65,7 +69,7 @@ class Load:
         if self.claims:
             claim = self.claims.pop(self.random.randrange(len(self.claims)))
             how = self.random.random()
-            if how < 0.5 and self.grows:
+            if how < 0.5 and self.may_end():
                 self.queue.complete(claim, output="ok", decision_report=REPORT)
             elif how < 0.9:
                 self.queue.fail(claim, "it broke", retry=self.random.random() < 0.7)
@@ -73,26 +77,27 @@ class Load:
                 self.queue.release(claim)
 
     def swap(self) -> None:
-        ended, self.claims = self.claims[:4], self.claims[4:]
+        ended, self.claims = self.claims[:10], self.claims[10:]
         endings: list[Finished | Failed | Released] = []
         for claim in ended:
-            if self.grows and self.random.random() < 0.5:
+            if self.may_end():
                 endings.append(Finished(claim, output=1, decision_report=REPORT))
             else:
                 endings.append(Failed(claim, "it broke") if self.random.random() < 0.5 else Released(claim))
-        self.claims += self.queue.exchange(self.name, TYPES, finished=endings, limit=4).claims
+        self.claims += self.queue.exchange(self.name, TYPES, finished=endings, limit=10).claims
 
     def beat(self) -> None:
         if self.claims:
             self.queue.heartbeat(self.claims[0], progress={"step": self.random.random()})
 
     def cancel(self) -> None:
-        if self.made and self.grows and self.random.random() < 0.3:
-            self.queue.cancel(self.random.choice(self.made[-50:]), "not needed")
+        ids = [*self.made[-3:], *(claim.id for claim in self.claims)]
+        if ids and self.may_end():
+            self.queue.cancel(self.random.choice(ids), "not needed")
 
     def revive(self) -> None:
-        for task in self.queue.list("dead-letter", limit=3).tasks:
-            if self.random.random() < 0.7 or not self.grows:
+        for task in self.queue.list("dead-letter", limit=10).tasks:
+            if not self.may_end():
                 self.queue.retry_dead(task.id, force=True)
             else:
                 self.queue.discard_dead(task.id, "no use")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta, timezone
 from functools import partial
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from ..waiting import wait_until
 from .reading import everything, ids, no_contradiction, tasks
 
 SNAPSHOTS = 200
+#: So many calls have changed tasks before each snapshot since the one before.
+CALLS = 3
 
 _STATE_AFTER = {
     "enqueued": "pending",
@@ -78,6 +81,24 @@ class History:
                 found[entry] = dict(now)
         return found
 
+    def changes(self, since: str, until: str) -> Counter[str]:
+        """The changes of tasks' states behind one entry of the stream, up to another: how many of which kind."""
+        first, last = _place(since), _place(until)
+        return Counter(
+            event.kind
+            for event in self.events
+            if event.kind in (*_STATE_AFTER, "discarded") and first < _place(event.cursor.partition(".")[0]) <= last
+        )
+
+
+def _place(entry: str) -> tuple[int, ...]:
+    return tuple(map(int, entry.split("-")))
+
+
+def _told(found: Iterable[Counter[str]]) -> str:
+    totals = sorted(each.total() for each in found)
+    return f"{totals[0]} to {totals[-1]}, {sum(totals) / len(totals):.1f} on average"
+
 
 @pytest.mark.timeout(900)
 def test_two_hundred_snapshots_under_full_load(
@@ -86,20 +107,26 @@ def test_two_hundred_snapshots_under_full_load(
     redis7_server: RedisServer,
     in_memory: Path,
     under_load: Callable[[], AbstractContextManager[None]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each equals the state that the queue's own events tell for that moment; no file contradicts another.
 
-    Half of them read everything anew, half go on from the one before; the load changed something before each.
+    Half of them read everything anew, half go on from the one before, in dozens of parts. The load changes tasks in
+    every way, many before each snapshot, and many while it reads.
     """
     folder, history = in_memory, History(redis7_server.url, queue_name)
+    monkeypatch.setattr(mirror, "_AT_ONCE", 20)
     seen: list[tuple[str, bool, dict[str, str]]] = []
+    begun: list[str] = []
 
-    def newest() -> str:
-        [(entry, _)] = queue.redis.xrevrange(queue.keys.fixed("events"), count=1)
-        return str(entry.decode())
+    def stream() -> tuple[int, str]:
+        found = queue.redis.xinfo_stream(queue.keys.fixed("events"))
+        return found["entries-added"], found["last-generated-id"].decode()
 
     def look(job: Snapshot) -> None:
-        wait_until(lambda: not seen or newest() != seen[-1][0], 60, "a change by the load")
+        before, _ = stream()
+        wait_until(lambda: stream()[0] >= before + CALLS, 60, "changes by the load")
+        begun.append(stream()[1])
         taken = job.take()
         found = everything(folder)
         if taken.exact:
@@ -120,7 +147,13 @@ def test_two_hundred_snapshots_under_full_load(
     exact = [(cursor, states) for cursor, is_exact, states in seen if is_exact]
     assert len(exact) > 0.9 * SNAPSHOTS
     then = history.states(cursor for cursor, _ in exact)
-    assert len({cursor for cursor, _, _ in seen}) == SNAPSHOTS, "there was no load"
+    between = [history.changes(before, after) for (before, *_), (after, *_) in pairwise(seen)]
+    during = [history.changes(before, after) for before, (after, *_) in zip(begun, seen, strict=True)]
+    print(f"changes of state: {_told(between)} between two snapshots, {_told(during)} while the job read")
+    assert min(found.total() for found in between) >= CALLS, "there was no load"
+    assert sum(between, Counter()).total() >= 10 * SNAPSHOTS, "there was little load"
+    assert sum(between, Counter()).keys() >= _STATE_AFTER.keys() - {"expired", "resolved"}
+    assert sum(during, Counter()).total() >= SNAPSHOTS, "hardly anything changed while the job read"
     for cursor, states in exact:
         assert states == then[cursor]
 

@@ -7,14 +7,16 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lokiredis import Claim, Queue
+from lokiredis import Claim, Queue, commands
 from lokiredis.files.snapshot import Snapshot, Taken
+from lokiredis.files.texts import TaskText
 from lokiredis.models import iso
 
 from ..conftest import lacking
@@ -52,6 +54,17 @@ def test_the_documented_shape(queue: Queue, folder: Path) -> None:
         "id idempotencyKey type priority dependencies payload createdAt claimedBy claimedAt timeout retries maxRetries "
         "backoffSeconds lastError completedAt result".split()
     )
+
+
+def test_a_user_field_under_a_name_of_ours(queue: Queue) -> None:
+    """No client of ours stores one; should another do so, each name is still in the text once, as ``get`` has it."""
+    add(queue, "x", own=[1.0])
+    [record] = queue.run(commands.snapshot(queue.keys, limit=1)).records
+    for document in ({"own": [1.0]}, {"type": "mine", "own": {}}):
+        task = replace(record.fields(), document=document)
+        text = TaskText(extras=False)(task)
+        assert json.loads(text) == task.to_json()
+        assert [name for name, _ in json.loads(text, object_pairs_hook=list)] == list(task.to_json())
 
 
 def test_what_tools_read_of_a_task(queue: Queue, folder: Path) -> None:
@@ -183,6 +196,22 @@ def test_a_broken_orchestrator_file(queue: Queue, folder: Path, broken: bytes) -
     assert path.with_name("orchestrator.json.bak2").read_bytes() == broken
     assert _json(folder, "state/orchestrator.json")["circuitBreakers"] == {}
     assert _take(queue, folder).notes == []
+
+
+def test_a_byte_order_mark(queue: Queue, folder: Path) -> None:
+    """As some editors write it: it stays where it is, as all other keys do, and nothing is set aside."""
+    path = folder / "state" / "orchestrator.json"
+    path.parent.mkdir(parents=True)
+    mark, text = b"\xef\xbb\xbf", b'{"currentPhase": "QA", "agents": {"n": 9007199254740993}}'
+    path.write_bytes(mark + text)
+    trip_by_failures(queue, "b")
+    assert _take(queue, folder).notes == []
+    found = path.read_bytes()
+    assert found.startswith(mark + text[:-1])
+    assert json.loads(found).pop("circuitBreakers").keys() == {"b"}
+    assert _json(folder, "dashboard-state.json")["phase"] == "QA"
+    assert [item.name for item in path.parent.glob("orchestrator*")] == [path.name]
+    assert "state/orchestrator.json" not in _take(queue, folder).written
 
 
 def _all_texts(value: Any) -> list[str]:

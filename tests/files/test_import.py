@@ -435,6 +435,28 @@ def test_no_queue_files(queue: Queue, tmp_path: Path) -> None:
         queue.import_(tmp_path / "pipe")
 
 
+def test_what_stands_in_place_of_a_file(queue: Queue, tmp_path: Path) -> None:
+    """Each is told by name and the rest goes in, but for who may depend on what would be in it."""
+    _write(tmp_path / "queue" / "pending.json", _task("x"), _task("y", dependencies=["x", "there"]))
+    (tmp_path / "queue" / "completed.json").mkdir()
+    os.mkfifo(tmp_path / "queue" / "cancelled.json")
+    (tmp_path / "queue" / "failed.json").symlink_to(tmp_path / "nothing")
+    (tmp_path / "state" / "orchestrator.json").mkdir(parents=True)
+    for dry_run in (True, False):
+        report = queue.import_(tmp_path, dry_run=dry_run)
+        assert report.created == {"pending": 1}
+        assert [(told.file, told.id) for told in report.refused] == [
+            ("queue/completed.json", None),
+            ("queue/cancelled.json", None),
+            ("queue/failed.json", None),
+            ("state/orchestrator.json", None),
+            ("queue/pending.json", "y"),
+        ]
+        assert all("not a regular file" in told.reason for told in report.refused[:4])
+    (tmp_path / "queue" / "pending.json").unlink()
+    assert queue.import_(tmp_path).refused_count == 4
+
+
 def test_a_file_above_the_limit(queue: Queue, tmp_path: Path) -> None:
     """It is refused by name before it is read: this one has 3 TB, all of them holes."""
     path = tmp_path / "pending.json"
