@@ -43,7 +43,10 @@ def draw(figures: Sequence[Figure], stem: Path) -> list[Path]:
         axis.errorbar(
             [figure.value for figure in ordered], range(len(ordered)), xerr=[low, high], fmt="none", ecolor="#222", lw=1
         )
-        axis.bar_label(bars, labels=[f" {number(figure.value)}" for figure in ordered], fontsize=7)
+        box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}
+        axis.bar_label(
+            bars, [number(figure.value) for figure in ordered], label_type="center", fontsize=7, bbox=box, zorder=5
+        )
         axis.set_title(load, fontsize=9)
         axis.tick_params(labelsize=7)
         axis.margins(x=0.2)

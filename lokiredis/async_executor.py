@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from typing import Any, TypeVar
 
 from redis.exceptions import MovedError, ResponseError
@@ -33,6 +34,11 @@ class AsyncExecutor(Client):
         self._blocking: AsyncRedis | None = None
         self._owned = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        #: time.monotonic() when Redis last was away for an attempt: a call that is repeated does not stand still.
+        self._failed_at = 0.0
+
+    def _failed(self) -> None:
+        self._failed_at = time.monotonic()
 
     def _stay_in_loop(self) -> None:
         """Connections work only in the event loop that they were made in: asyncio says that in its own words."""
@@ -55,8 +61,9 @@ class AsyncExecutor(Client):
         except FAILURES as e:
             if not translate.is_outage(e):
                 raise self._translated(e) from None
+        self._failed()
         try:
-            async for attempt in async_retries(self.retry_for):
+            async for attempt in async_retries(lambda: self.retry_for, self._failed):
                 with attempt:
                     return command.parse(await self._send(command))
         except FAILURES as e:

@@ -180,8 +180,8 @@ class _LocatedTLSConnection(LocatedConnection, _TLSConnection):
 class _Packed:
     """Has its calls written by hiredis, and sends them at once where the socket has room.
 
-    redis-py writes them in Python, which was a quarter of a worker's time, and sends by asyncio.wait_for(), which makes a
-    task of each sending before Python 3.12.
+    redis-py writes them in Python, which was a quarter of a worker's time, and sends by asyncio.wait_for(), which makes
+    a task of each sending before Python 3.12.
     """
 
     _writer: Any

@@ -300,6 +300,8 @@ class EmbeddedServer:
             process = subprocess.Popen(
                 [program.path, *arguments],
                 cwd=self.data,
+                # A worker whose task started it ends what it knows by this variable.
+                env={name: value for name, value in os.environ.items() if name != "LOKIREDIS_TASK_FILE"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from redis.exceptions import (
@@ -22,7 +23,15 @@ from redis.exceptions import (
     TimeoutError,
     TryAgainError,
 )
-from tenacity import AsyncRetrying, Retrying, retry_if_exception, stop_after_delay, wait_exponential, wait_random
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_delay,
+    wait_exponential,
+    wait_random,
+)
 
 from .errors import LokiRedisError, QueueFull, QueueUnavailable, from_reply
 
@@ -97,10 +106,9 @@ def _again(error: BaseException) -> bool:
     return isinstance(error, FAILURES) and translate.is_outage(error)
 
 
-def _rules(seconds: float) -> dict[str, Any]:
+def _rules() -> dict[str, Any]:
     return {
         "retry": retry_if_exception(_again),
-        "stop": stop_after_delay(seconds),
         "wait": wait_exponential(multiplier=0.02, max=1) + wait_random(0, 0.05),
         "reraise": True,
     }
@@ -108,9 +116,14 @@ def _rules(seconds: float) -> dict[str, Any]:
 
 def retries(seconds: float) -> Retrying:
     """Attempts with growing pauses, up to a second, for about *seconds*."""
-    return Retrying(**_rules(seconds))
+    return Retrying(stop=stop_after_delay(seconds), **_rules())
 
 
-def async_retries(seconds: float) -> AsyncRetrying:
-    """As :func:`retries`, for asyncio."""
-    return AsyncRetrying(**_rules(seconds))
+def async_retries(seconds: Callable[[], float], failed: Callable[[], None]) -> AsyncRetrying:
+    """As :func:`retries`, for asyncio. *seconds* may become less meanwhile; *failed*: called after each attempt."""
+
+    def enough(state: RetryCallState) -> bool:
+        failed()
+        return (state.seconds_since_start or 0) >= seconds()
+
+    return AsyncRetrying(stop=enough, **_rules())

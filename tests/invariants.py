@@ -45,7 +45,7 @@ _HASHES = (
     *_SIDES.values(),
 )
 _ZSETS = ("index", *_ENDED, "tombstones", "todo", "alarms", "seen")
-_QUEUE_FIELDS = {"schema", "paused", "slowdown", "reaped", "grace", "floor", "sequence", "configured", "waited"}
+_QUEUE_FIELDS = {"schema", "paused", "slowdown", "reaped", "grace", "run", "floor", "sequence", "configured", "waited"}
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _STEP = 2**49
 

@@ -75,14 +75,15 @@ def measure_soak(server: PrivateServer, *, minutes: float) -> Report:
 
 
 def _put_in(queue: Queue) -> int:
-    parents = queue.enqueue_many(small_tasks(200, max_retries=1, backoff_seconds=0.1))
+    parents = queue.enqueue_many(small_tasks(200, maxRetries=1, backoffSeconds=0.1))
     names = [parent.id for parent in random.sample(parents, 3)]
     queue.enqueue_many(small_tasks(50, dependencies=names))
+    delayed = queue.enqueue_many(small_tasks(20, delay=30))
     queue.enqueue_many(small_tasks(20, delay=0.5))
-    queue.cancel(parents[0].id, "a soak")
+    queue.cancel(delayed[0].id, "a soak")
     for task in queue.list("dead-letter", limit=50).tasks:
         (queue.discard_dead if random.random() < 0.5 else queue.retry_dead)(task.id, reason="a soak")
-    return 270
+    return 290
 
 
 def _look(server: PrivateServer, workers: Sequence[BaseProcess]) -> _Look:

@@ -10,17 +10,22 @@ from private_server import PrivateServer
 from workload import AGENT, TYPES, small_tasks
 
 from lokiredis import Claim, Queue
+from lokiredis.models import iso
 
 #: How long before that second and after it claims are measured, in seconds.
 _BEFORE, _AFTER = 3.0, 10.0
+#: Tasks that are ready all the time, and how much longer than these the delayed ones may take to be put in.
+_READY, _SLACK = 20_000, 2.5
 
 
-def measure_storm(server: PrivateServer, *, due: int, per_second: float = 30_000) -> Report:
-    """``due`` delayed tasks fall due at one moment. ``per_second``: how fast they can surely not be put in."""
+def measure_storm(server: PrivateServer, *, due: int) -> Report:
+    """``due`` delayed tasks fall due at one moment, which is set so that there is time to put them in."""
     queue = Queue(server.client, "storm")
-    moment = datetime.now(timezone.utc) + timedelta(seconds=_BEFORE + 3 * due / per_second)
-    queue.enqueue_many(small_tasks(20_000))
-    queue.enqueue_many(small_tasks(due, available_at=moment))
+    began = time.monotonic()
+    queue.enqueue_many(small_tasks(_READY))
+    each = (time.monotonic() - began) / _READY
+    moment = datetime.now(timezone.utc) + timedelta(seconds=_BEFORE + _SLACK * due * each)
+    queue.enqueue_many(small_tasks(due, availableAt=iso(moment)))
     wait = (moment - datetime.now(timezone.utc)).total_seconds()
     if wait < _BEFORE:
         raise SystemExit(f"bench: {due:,} tasks could not be put in before they fell due")

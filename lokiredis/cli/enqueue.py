@@ -13,6 +13,7 @@ from .text import plural, safe
 from .verb import Verb
 
 if TYPE_CHECKING:
+    from ..errors import LokiRedisError
     from ..models import Enqueued
 
 
@@ -133,8 +134,15 @@ def _enqueue_one(session: Session, task: dict[str, Any], request: str | None) ->
         [made] = session.queue().enqueue_many([task], request=request)
     except LokiRedisError as e:
         e.index = None  # it is the only one
+        _own_id_only(e, task)
         raise
     session.answer(_shown(made), lambda: click.echo(_line(made)))
+
+
+def _own_id_only(error: LokiRedisError, task: dict[str, Any]) -> None:
+    """An id that was made for the task, which is not stored, says nothing to anybody."""
+    if task.get("id") is None:
+        error.id = None
 
 
 def _enqueue_plan(session: Session, path: str, request: str | None) -> None:
@@ -147,6 +155,7 @@ def _enqueue_plan(session: Session, path: str, request: str | None) -> None:
     except LokiRedisError as e:
         if e.index is not None:
             e.data |= plan.at(e)
+            _own_id_only(e, plan.tasks[e.index])
         raise
     created = sum(one.created for one in made)
     counts = {"created": created, "existing": len(made) - created}

@@ -15,7 +15,7 @@ from ..event_kinds import ALERTS, GAP, KINDS
 from .following import Handler, Place, follow_events, line
 from .limits import task_type
 from .params import duration
-from .run_command import MOST_SECONDS, RunCommand, command_words
+from .run_command import MOST_SECONDS, RunCommand, command_words, found_command
 from .session import Session, pass_session
 from .text import plural
 from .verb import Verb
@@ -167,6 +167,7 @@ def _handler(exec: tuple[str, ...] | None, seconds: float | None, webhook: str |
     if exec is None and seconds is not None:
         raise click.UsageError("--exec-timeout needs --exec")
     if exec is not None:
+        found_command(exec[0], "--exec")
         return RunCommand(exec, seconds)
     return None if webhook is None else Webhook(webhook)
 

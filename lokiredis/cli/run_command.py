@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 from contextlib import suppress
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .text import span
+from .text import safe, span
 
 if TYPE_CHECKING:
     from ..models import Event
@@ -34,6 +35,16 @@ def command_words(value: str | tuple[str, ...]) -> tuple[str, ...]:
     if not words or not words[0] or "\0" in value:
         raise click.BadParameter("a command")
     return words
+
+
+def found_command(word: str, option: str) -> str:
+    """Where the command is that *option* names: a wrong one is told at the start, not when there is something to do."""
+    found = shutil.which(word)
+    if found is None:
+        there = os.path.dirname(word) and os.path.isfile(word)
+        told = f"{safe(word)} is not executable" if there else f"there is no command {safe(word)} here"
+        raise click.BadParameter(told, param_hint=option)
+    return found
 
 
 class RunCommand:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +11,8 @@ import click
 from .limits import agent_name, some_types, task_type
 from .log_lines import clock_now, print_log
 from .params import duration, lease_time
+from .run_command import found_command
 from .session import Session, pass_session
-from .text import safe
 from .verb import Verb
 
 if TYPE_CHECKING:
@@ -23,6 +22,17 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 #: A worker that made no progress. Not 1: a supervisor's log shall show which of the two it was.
 STUCK = 70
+
+
+#: A machine that is busy makes a worker wait for a second or two, and no supervisor shall start it anew for that.
+_SHORTEST_STANDSTILL = 5
+
+
+def _standstill(value: str | float) -> float:
+    seconds = duration(value)
+    if seconds < _SHORTEST_STANDSTILL:
+        raise click.BadParameter(f"at least {_SHORTEST_STANDSTILL}s")
+    return seconds
 
 
 @click.command(
@@ -96,7 +106,7 @@ STUCK = 70
 )
 @click.option(
     "--stuck-after",
-    type=duration,
+    type=_standstill,
     default="5m",
     show_default=True,
     metavar="TIME",
@@ -130,9 +140,7 @@ def worker(
     """
     import asyncio
 
-    found = shutil.which(command[0])
-    if found is None:
-        raise click.UsageError(f"there is no command {safe(command[0])} here")
+    found = found_command(command[0], "COMMAND")
     from ..embedded import find_folder
 
     where = logs or find_folder() / "logs" / "tasks"
@@ -155,7 +163,9 @@ def worker(
                 return min(made.grace, 2.0) if why is Stop.SHUTDOWN else made.grace
 
             environment = {"LOKIREDIS_URL": url, "LOKIREDIS_QUEUE": name, "LOKIREDIS_AGENT": made.agent}
-            handler = CommandHandler([found, *command[1:]], logs=where, grace=seconds, environment=environment)
+            handler = CommandHandler(
+                [found, *command[1:]], logs=where, grace=seconds, environment=environment, starting=made.starting
+            )
             made.handler(*type)(handler)
             handler.start()
             try:

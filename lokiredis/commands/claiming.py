@@ -12,6 +12,9 @@ from ..models import Claim, Heartbeat, NoClaim
 from .command import ClaimLike, Command, build, host_name, scoped_request
 from .ending import hand_back
 
+#: How many characters the ids of running tasks may have together: the script takes 64 KiB with the types.
+_LONGEST_RUNNING = 32_768
+
 Given = TypeVar("Given", bound="Claim | NoClaim | list[Claim]")
 
 
@@ -84,7 +87,7 @@ def announce(
     """Tell the queue that *agent* is alive, which tasks it works on, and how many it ended; ``every`` seconds again.
 
     For :meth:`Queue.agents`, which takes it for lost when it is silent for three times as long; 0: it leaves.
-    Nothing is decided by it: leases do that.
+    Nothing is decided by it: leases do that. Of more than some hundreds of tasks only the first are told.
     """
     return build(
         "announce",
@@ -93,11 +96,17 @@ def announce(
         agent=arguments.agent(agent),
         host=host_name(),
         names=" ".join(arguments.task_types(types)),
-        running=" ".join(arguments.word(id, "tasks") for id in tasks),
+        running=_as_many_as_fit(arguments.word(id, "tasks") for id in tasks),
         done=arguments.count(completed, "completed"),
         failed=arguments.count(failed, "failed"),
         every=arguments.ms(every, "every"),
     )
+
+
+def _as_many_as_fit(ids: Iterable[str]) -> str:
+    """Between blanks. Refused for its length, the word of a worker with a thousand tasks would make it a lost one."""
+    text = " ".join(ids)
+    return text if len(text) <= _LONGEST_RUNNING else text[: text.rindex(" ", 0, _LONGEST_RUNNING + 1)]
 
 
 def heartbeat(keys: Keys, /, claim: ClaimLike, *, checkpoint: Any = None, progress: Any = None) -> Command[Heartbeat]:

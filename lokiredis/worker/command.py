@@ -9,10 +9,13 @@ import os
 import signal
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from ..errors import LokiRedisError, QueueUnavailable
+from ..models import Task
 from .context import Context
 from .files import TaskFiles
 from .job import Stop
@@ -21,11 +24,17 @@ from .log import AttemptLog
 from .orphans import dies_with_us
 from .outcomes import AttemptFailed, HandBack
 from .scratch import Scratch
+from .starting import Starting
+from .strays import Strays
 
 log = logging.getLogger("lokiredis.worker")
 
 #: The exit code by which a command hands its task back: EX_TEMPFAIL of sysexits.h.
 HAND_BACK = 75
+#: How lastError begins when it could not be started; and how often in a row a task is handed back for that: an attempt
+#: is charged then, lest a task that is itself the reason goes round for ever.
+_CANNOT_START = "the command can't be started: "
+_MOST_STARTS = 10
 #: Of what a command writes this much of the end is kept: for lastError, and for the result in the last line.
 _ERROR_BYTES, _RESULT_BYTES = 16_384, 2 * 1024 * 1024
 #: How long output may still come when the command has ended and something that it left behind holds its pipes.
@@ -40,34 +49,59 @@ class CommandHandler:
     """The handler of ``lokiredis worker``. ``grace``: how many seconds a stopped process group has, by the reason."""
 
     def __init__(
-        self, argv: Sequence[str], *, logs: Path, grace: Callable[[Stop | None], float], environment: dict[str, str]
+        self,
+        argv: Sequence[str],
+        *,
+        logs: Path,
+        grace: Callable[[Stop | None], float],
+        environment: dict[str, str],
+        starting: Starting | None = None,
     ) -> None:
         self.scratch = Scratch()
         self.keeper = Keeper()
+        self.strays = Strays()
         self.argv = list(argv)
         self.logs = logs
         self.grace = grace
         self.environment = environment
+        self.starting = starting or Starting()
 
     def start(self) -> None:
         """Be ready for the first task. Raises OSError when there is no room for its files."""
         self.scratch.start()
-        self.keeper.start()
+        self.keeper.start(self.scratch.path)
+        self.strays.adopt(True)
 
     def stop(self) -> None:
         """The last task has ended."""
+        self.strays.adopt(False)
         self.keeper.stop()
         self.scratch.stop()
 
     async def __call__(self, context: Context) -> Any:
         """Run the command for one task; its result, or what it said, as an exception."""
-        with tempfile.TemporaryDirectory(dir=self.scratch.path, ignore_cleanup_errors=True) as folder:
-            files = TaskFiles(Path(folder), context)
-            run = _Run(self, context, files)
+        with ExitStack() as all_of:
             try:
-                return await run.to_end()
-            finally:
-                run.log.close()
+                files = TaskFiles(self._folder(all_of), context)
+            except OSError as e:
+                raise self.cannot_start(context.task, e) from e
+            run = _Run(self, context, files)
+            all_of.callback(run.log.close)
+            return await run.to_end()
+
+    def _folder(self, all_of: ExitStack) -> Path:
+        """For the files of one task."""
+        self.scratch.ensure()
+        made = tempfile.TemporaryDirectory(dir=self.scratch.path, ignore_cleanup_errors=True)
+        return Path(all_of.enter_context(made))
+
+    def cannot_start(self, task: Task, error: OSError) -> Exception:
+        """What ends the claim: this machine's fault is not the task's, save where it has been so again and again."""
+        why = f"{_CANNOT_START}{error.filename or self.argv[0]}: {error.strerror or error}"
+        self.starting.failed(why)
+        before = takewhile(lambda attempt: attempt.outcome == "released", reversed(task.attempts))
+        times = sum(str(attempt.error).startswith(_CANNOT_START) for attempt in before)
+        return AttemptFailed(why) if times + 1 >= _MOST_STARTS else HandBack(why)
 
 
 class _Run:
@@ -80,7 +114,9 @@ class _Run:
         self.err = bytearray()
 
     async def to_end(self) -> Any:
+        strays = self.handler.strays
         self.handler.keeper.expects()
+        strays.expected += 1
         try:
             process = await asyncio.create_subprocess_exec(
                 *self.handler.argv,
@@ -95,7 +131,11 @@ class _Run:
             )
         except OSError as e:
             self.handler.keeper.misses()
-            raise AttemptFailed(f"{self.handler.argv[0]} can't be started: {e.strerror or e}") from e
+            raise self.handler.cannot_start(self.context.task, e) from e
+        finally:
+            strays.expected -= 1
+        strays.own.add(process.pid)
+        self.handler.starting.worked()
         self.handler.keeper.holds(process.pid)
         pipes = [
             asyncio.ensure_future(self._feed(process)),
@@ -117,6 +157,9 @@ class _Run:
             # What the command left behind must not go on working on a task that is over.
             _kill(process.pid, signal.SIGKILL)
             self.handler.keeper.lets_go(process.pid)
+            if process.returncode is not None:  # else the event loop has yet to bury it
+                strays.own.discard(process.pid)
+            await strays.end(self.files.path)
         return await self._outcome(code)
 
     async def _outcome(self, code: int) -> Any:
@@ -159,6 +202,7 @@ class _Run:
     async def _look_at_checkpoint(self) -> None:
         while True:
             await asyncio.sleep(_LOOK)
+            self.handler.strays.bury()
             await self._store_checkpoint()
 
     async def _store_checkpoint(self) -> None:

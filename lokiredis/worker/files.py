@@ -8,6 +8,7 @@ from typing import Any
 
 from .context import Context
 from .outcomes import AttemptFailed
+from .strays import VARIABLE
 
 #: The queue takes 1 MiB at most, unless told otherwise; nobody reads a file of gigabytes to learn that.
 _MOST_BYTES = 64 * 1024 * 1024
@@ -25,12 +26,13 @@ class TaskFiles:
         self.text = json.dumps(task, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
         path = folder / "task.json"
         path.write_bytes(self.text)
+        self.path = str(path)
         if context.saved is not None:
             self._seen = json.dumps(context.saved, ensure_ascii=False).encode("utf-8", "surrogatepass")
             self._checkpoint.write_bytes(self._seen)
         #: What the command finds in its environment. Fields that a user chose are values here, never arguments.
         self.environment = {
-            "LOKIREDIS_TASK_FILE": str(path),
+            VARIABLE: self.path,
             "LOKIREDIS_TASK_ID": context.task.id,
             "LOKIREDIS_TASK_TYPE": context.task.type,
             "LOKIREDIS_TASK_TOKEN": str(context.claim.token),

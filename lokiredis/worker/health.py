@@ -21,6 +21,8 @@ log = logging.getLogger("lokiredis.worker")
 
 #: How often the file is written and the worker looked at, in seconds, at most.
 LOOK = 5.0
+#: A look that comes so much later than it was to come, in seconds, tells of this thread, not of the worker.
+_LATE = 1.0
 
 
 class Health:
@@ -37,6 +39,8 @@ class Health:
         self._server: asyncio.Server | None = None
         self._ended = threading.Event()
         self._said = False
+        #: When the whole process last stood still, as by Ctrl-Z: only what comes after it tells of the worker.
+        self._came_back = float("-inf")
         self._thread = threading.Thread(target=self._watch, name="lokiredis-health", daemon=True)
 
     async def start(self) -> None:
@@ -57,7 +61,7 @@ class Health:
                 self._file.unlink(missing_ok=True)
 
     def _state(self) -> dict[str, object]:
-        silent = self._worker.silent_for
+        silent = min(self._worker.silent_for, time.monotonic() - self._came_back)
         return {
             "ok": silent < self._stuck_after,
             "agent": self._worker.agent,
@@ -71,7 +75,12 @@ class Health:
 
     def _watch(self) -> None:
         pause = min(LOOK, self._stuck_after / 4)
+        looked = time.monotonic()
         while True:
+            now = time.monotonic()
+            if now - looked > pause + _LATE:
+                self._came_back = now
+            looked = now
             state = self._state()
             if not state["ok"]:
                 at = ", ".join(job.claim.id for job in self._worker.running) or "nothing"

@@ -1,8 +1,8 @@
 """A small process beside the worker that ends its commands, with all that they started, when the worker is killed.
 
 The signal that a parent's death sends reaches a child, but not what that child started. The keeper waits at the end of
-a pipe that only the worker holds: whatever ends the worker ends the pipe. What leaves the process group of its command
-(setsid) is not reached, neither here nor when a command ends by itself.
+a pipe that only the worker holds: whatever ends the worker ends the pipe. Then it also kills what has left the process
+group of its command (setsid), known by the environment that it was started with (worker/strays.py).
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
+
+from .strays import VARIABLE
 
 log = logging.getLogger("lokiredis.worker")
 
@@ -35,6 +38,18 @@ for group in groups:
         os.killpg(group, signal.SIGKILL)
     except OSError:
         pass
+mark, more = b"\\0" + os.fsencode(sys.argv[1]), 100
+while more and os.path.isdir("/proc/self"):
+    more -= 1
+    killed = 0
+    for number in os.listdir("/proc"):
+        try:
+            if number.isdigit() and mark in b"\\0" + open(f"/proc/{number}/environ", "rb").read():
+                os.kill(int(number), signal.SIGKILL)
+                killed += 1
+        except OSError:
+            pass
+    more = more if killed else 0
 """
 
 _NOBODY = bytes(8)
@@ -46,13 +61,20 @@ class Keeper:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._groups: set[int] = set()
+        self._mark = ""
         #: Which number the child that is being started has: memory that it shares with us.
         self._born = mmap.mmap(-1, len(_NOBODY))
 
-    def start(self) -> None:
-        """Begin to keep."""
+    def start(self, folder: Path) -> None:
+        """Begin to keep those whose files lie in this folder of the worker."""
+        self._mark = f"{VARIABLE}={folder}/"
+        self._start()
+
+    def _start(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-u", "-c", _PROGRAM],
+            [sys.executable, "-I", "-S", "-u", "-c", _PROGRAM, self._mark],
+            # A worker may be a command of another worker, which must not end this with it.
+            env={name: value for name, value in os.environ.items() if name != VARIABLE},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -103,6 +125,6 @@ class Keeper:
         except BrokenPipeError:
             log.warning("the keeper of this worker's commands was killed; there is another one now")
             self.stop()
-            self.start()
+            self._start()
             for group in self._groups:
                 self._tell(f"+{group}\n")

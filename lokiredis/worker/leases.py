@@ -56,11 +56,10 @@ class Leases:
         """Renew no more, without waiting for a call that is under way."""
         self._ended.set()
 
-    def stop(self) -> None:
-        """Renew no more; returns when the last call has ended."""
+    def stop(self, patience: float | None = None) -> None:
+        """Renew no more; returns when the last call has ended, or after so many seconds without an answer."""
         self.end()
-        self._thread.join()
-        self.queue.close()
+        self._thread.join(patience)
 
     def hold(self, job: Job) -> None:
         """Renew this one from now on."""
@@ -74,6 +73,12 @@ class Leases:
                 del self._jobs[job.claim.id]
 
     def _run(self) -> None:
+        try:
+            self._renew_until_ended()
+        finally:
+            self.queue.close()
+
+    def _renew_until_ended(self) -> None:
         self._tell(self.lease / 3)
         while not self._ended.wait(self._pause()):
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from bisect import bisect
 from pathlib import Path
 
 log = logging.getLogger("lokiredis.worker")
@@ -17,6 +18,11 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 def escaped(data: bytes) -> str:
     """Text with its control characters, but for newline and tab, as ``\\xNN``."""
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", data.decode("utf-8", "replace").replace("\r\n", "\n"))
+
+
+def _size(data: bytes) -> int:
+    """What it takes on the disk: a control character takes four bytes there."""
+    return len(escaped(data).encode())
 
 
 class AttemptLog:
@@ -37,10 +43,16 @@ class AttemptLog:
         """Add what was written, as far as there is room."""
         if self._file is None:
             return
+        if self._left_out:  # what comes later might fit, but there would be a hole before it
+            self._left_out += len(data)
+            return
         room = MOST_BYTES - self._written
-        self._left_out += max(len(data) - room, 0)
-        data = data[: max(room, 0)]
-        self._written += len(data)
+        size = _size(data)
+        if size > room:
+            fits = bisect(range(len(data)), room, key=lambda end: _size(data[:end])) - 1
+            self._left_out = len(data) - fits
+            data, size = data[:fits], _size(data[:fits])
+        self._written += size
         if data:
             self._keep(escaped(data))
 

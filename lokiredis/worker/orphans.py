@@ -21,12 +21,12 @@ def dies_with_us(first: Callable[[], None] | None = None) -> Callable[[], None] 
     if sys.platform != "linux":
         return first
     # Found before the fork: an import or dlopen in the child may wait for ever, for a lock that a thread of ours held.
-    prctl, us, number = _prctl(), os.getpid(), int(signal.SIGKILL)
+    ask_kernel, us, number = prctl(), os.getpid(), int(signal.SIGKILL)
 
     def ask() -> None:
         if first is not None:
             first()
-        prctl(_PR_SET_PDEATHSIG, number)
+        ask_kernel(_PR_SET_PDEATHSIG, number)
         # Whoever died before it asked is never told of.
         if os.getppid() != us:
             os._exit(1)
@@ -35,7 +35,8 @@ def dies_with_us(first: Callable[[], None] | None = None) -> Callable[[], None] 
 
 
 @cache
-def _prctl() -> Callable[[int, int], int]:
+def prctl() -> Callable[[int, int], int]:
+    """The system call of Linux, with one argument after its option."""
     found = ctypes.CDLL(None).prctl
     found.argtypes = [ctypes.c_int, ctypes.c_ulong]
     return found

@@ -14,19 +14,20 @@ _FIRST, _LONGEST = 0.1, 5.0
 
 
 class Backoff:
-    """Growing pauses between the tries of one call."""
+    """Growing pauses between tries, in seconds: the first, and the longest."""
 
-    def __init__(self) -> None:
-        self._pause = _FIRST
+    def __init__(self, first: float = _FIRST, longest: float = _LONGEST) -> None:
+        self._first, self._longest = first, longest
+        self._pause = first
 
     def next(self) -> float:
         """How many seconds to wait now."""
-        pause, self._pause = self._pause, min(self._pause * 2, _LONGEST)
+        pause, self._pause = self._pause, min(self._pause * 2, self._longest)
         return pause
 
     def reset(self) -> None:
         """There was an answer."""
-        self._pause = _FIRST
+        self._pause = self._first
 
 
 class Outage:

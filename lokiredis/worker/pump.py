@@ -1,7 +1,7 @@
 """Sends endings as they come and fills the free slots, both in one call, until the worker stops.
 
-Two calls may be under way at a time, of half the slots each: handlers of the one run while the server works on the
-other.
+Four calls may be under way at a time, of a quarter of the slots each: handlers run while the server works on the next,
+and neither stands still while the other one waits for a core.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = logging.getLogger("lokiredis.worker")
 #: rounds of half a minute it would make three calls of each: as the round ends, as the wait ends, and to begin anew.
 _WAIT = 600.0
 #: How many calls may be under way, and what one of them is for at least, in endings or claims, if there are so many.
-_CALLS, _LEAST = 2, 8
+_CALLS, _LEAST = 4, 8
 #: When it stops: how long it waits for handlers that do not end, or tries to tell Redis of its tasks, in seconds.
 LAST_WORDS = 5.0
 
@@ -98,19 +98,19 @@ class Pump:
         self._queue.retry_for = min(self._queue.retry_for, LAST_WORDS)
         self._runs.wake.set()
 
-    async def end(self) -> None:
-        """Send nothing more: a claim that comes in this moment is handed back."""
-        await self._end_asking()
+    async def end(self, patience: float = LAST_WORDS) -> None:
+        """Send nothing more: a claim that comes in this moment is handed back, within so many seconds."""
+        await self._end_asking(patience)
         for carrying in self.calls.values():
             carrying.cancel()
         if self.calls:
-            await asyncio.wait(list(self.calls.values()), timeout=LAST_WORDS)
+            await asyncio.wait(list(self.calls.values()), timeout=patience)
 
-    async def _end_asking(self) -> None:
+    async def _end_asking(self, patience: float = LAST_WORDS) -> None:
         if self.asking is not None:
             # Once: cancelled again it would hand back behind our back, and be cut off by the end of the process.
             self.asking.cancel()
-            await asyncio.wait([self.asking], timeout=LAST_WORDS)
+            await asyncio.wait([self.asking], timeout=patience)
 
     async def run(self) -> None:
         """Until it is stopped. Raises what the queue refuses for good."""
@@ -127,6 +127,8 @@ class Pump:
                     ends = min(ends, time.monotonic())
                 if self._has_stopped(ends):
                     return
+            if self._runs.starting.paused:
+                await self._end_asking()
             while len(self.calls) < _CALLS and (self._runs.endings or (self._wanted() and not self._dry)):
                 call = self._next_call()
                 self.calls[call] = asyncio.ensure_future(self._carry(call))
@@ -154,7 +156,8 @@ class Pump:
     def _wanted(self) -> int:
         if self._stopping:
             return 0
-        return max(self._runs.free - (self.asking is not None) - sum(call.limit for call in self.calls), 0)
+        free = self._runs.starting.most(self._runs.free)
+        return max(free - (self.asking is not None) - sum(call.limit for call in self.calls), 0)
 
     async def _until_woken(self, ends: float | None) -> None:
         left = None

@@ -20,6 +20,7 @@ from .context import Context, ThreadContext
 from .job import Job, Stop
 from .leases import Leases
 from .outcomes import Ending, ended, raised, told
+from .starting import Starting
 
 log = logging.getLogger("lokiredis.worker")
 
@@ -41,6 +42,7 @@ class Runs:
         self.jobs: dict[str, Job] = {}
         self.endings: deque[tuple[Job, Ending]] = deque()
         self.wake = asyncio.Event()
+        self.starting = Starting(self.wake.set)
         #: How many more may run.
         self.free = concurrency
 

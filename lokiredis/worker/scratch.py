@@ -29,7 +29,7 @@ class Scratch:
 
     def __init__(self) -> None:
         self.path: Path
-        self._lock: int
+        self._lock: int | None = None
 
     def start(self) -> None:
         """Make the folder; first remove what dead workers of this user left. Raises OSError when it can't be made."""
@@ -37,6 +37,16 @@ class Scratch:
             with suppress(OSError):
                 _remove_dead(left)
         self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self._hold()
+
+    def ensure(self) -> None:
+        """Make it again when a cleaner of temp folders took it. Raises OSError when it can't be made."""
+        if not self.path.is_dir():
+            self._let_go()
+            self.path.mkdir(mode=0o700)
+            self._hold()
+
+    def _hold(self) -> None:
         # Locked before it has its name: whoever sees it unlocked may remove the folder.
         fresh = self.path / f"{_LOCK}.new"
         self._lock = os.open(fresh, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -46,7 +56,12 @@ class Scratch:
     def stop(self) -> None:
         """Remove the folder with all in it."""
         shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self._lock)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
 def _remove_dead(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import TypeVar
 from .. import arguments
 from ..commands.command import host_name
 from ..errors import InvalidTask, QueueUnavailable
+from ..outages import FAILURES
 from ..queue import AsyncQueue
 from .announcing import Announcer, News
 from .background import end
@@ -22,9 +24,20 @@ from .listening import Listener
 from .outage import Outage
 from .pump import LAST_WORDS, Pump
 from .runs import Handler, Runs
+from .starting import Starting
 from .twins import heartbeat_queue
 
 H = TypeVar("H", bound=Handler)
+
+log = logging.getLogger("lokiredis.worker")
+
+#: Without an answer, a call that Redis was never away for may take so long until it counts as standing still: an
+#: attempt on a server that says nothing ends by its own time limit, or those of all sentinels in turn.
+_LONGEST_ATTEMPT = 60.0
+#: A worker that holds nothing waits so long for its last call, and again for an answer whether Redis is there.
+_PATIENCE = 0.75
+#: How long its leaving may take to be told: without it the queue takes it for lost a little later.
+_GOODBYE = 1.0
 
 
 class Worker:
@@ -71,6 +84,7 @@ class Worker:
             lease=lease,
             grace=self.grace,
         )
+        self._stopping = asyncio.Event()
         self._deadlines = Deadlines(self._runs, lease=lease, stop_overdue=on_lost_lease == "stop")
 
     def handler(self, *types: str) -> Callable[[H], H]:
@@ -106,6 +120,11 @@ class Worker:
         return self._runs.running
 
     @property
+    def starting(self) -> Starting:
+        """For a handler that starts processes: when it can't, the worker claims less."""
+        return self._runs.starting
+
+    @property
     def completed(self) -> int:
         """How many tasks it completed."""
         return self._pump.completed
@@ -122,14 +141,19 @@ class Worker:
 
     @property
     def silent_for(self) -> float:
-        """Seconds without a sign of life: the event loop stands still, or a call has not come back."""
+        """Seconds without a sign of life: the event loop stands still, or a call has not come back.
+
+        A call that is repeated because Redis is away is a sign of life: an outage, however long, is none of ours.
+        """
         now = time.monotonic()
         sent = self._pump.sent
-        return now - min(self._deadlines.looked, now if sent is None else sent)
+        tried = now if sent is None else max(sent, self.queue._failed_at) + _LONGEST_ATTEMPT
+        return now - min(self._deadlines.looked, tried, now)
 
     def stop(self) -> None:
         """Claim no more; give running work the grace, then hand the rest back. Called again: hand it back at once."""
         self._pump.stop()
+        self._stopping.set()
 
     async def run(self) -> None:
         """Work until :meth:`stop`. Raises what the queue refuses for good, such as SchemaMismatch."""
@@ -149,13 +173,48 @@ class Worker:
         leases.start()
         listener = Listener(self.queue, self._runs.cancelled)
         background = [asyncio.ensure_future(listener.run()), asyncio.ensure_future(self._deadlines.run())]
+        left = False
         try:
-            await self._pump.run()
+            left = await self._pump_or_leave()
         finally:
-            await self._pump.end()
+            await self._pump.end(0 if left else LAST_WORDS)
             await end(*background)
             await self._runs.end(LAST_WORDS)
-            await asyncio.to_thread(leases.stop)
+            await asyncio.to_thread(leases.stop, _GOODBYE)
+
+    async def _pump_or_leave(self) -> bool:
+        """The pump's work to its end; True: a worker that stops holds nothing, and Redis doesn't answer."""
+        pumping = asyncio.ensure_future(self._pump.run())
+        leaving = asyncio.ensure_future(self._nothing_to_tell())
+        try:
+            await asyncio.wait([pumping, leaving], return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            # Once: what it claims in this moment is handed back meanwhile.
+            pumping.cancel()
+            await asyncio.wait([pumping], timeout=LAST_WORDS)
+            raise
+        finally:
+            leaving.cancel()
+        if pumping.done():
+            pumping.result()
+            return False
+        log.warning("Redis is away; what a last claim may have given comes back with the end of its lease")
+        pumping.cancel()
+        return True
+
+    async def _nothing_to_tell(self) -> None:
+        await self._stopping.wait()
+        while True:
+            await asyncio.sleep(_PATIENCE)
+            if not self._runs.jobs and not await self._answers():
+                return
+
+    async def _answers(self) -> bool:
+        try:
+            await asyncio.wait_for(self.queue.redis.ping(), _PATIENCE)
+        except (OSError, asyncio.TimeoutError, *FAILURES):
+            return False
+        return True
 
     def _news(self) -> News:
         return News(tuple(job.claim.id for job in self.running), self.completed, self.failed)

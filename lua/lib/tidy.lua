@@ -17,10 +17,14 @@ do
   local last, grace = tonumber(state.reaped), tonumber(state.grace)
   local reap_until = (not grace or now >= grace) and now or 0
   if last and (now - last > GRACE or now < last) then
-    reap_until = grace and grace > last and now >= grace and last or 0
+    -- Another process is the server now: then it was away, and in the minute before may have been there for a moment only.
+    local server = redis.pcall('INFO', 'server')
+    local run = string.match(tostring(server), 'run_id:(%x%x%x%x%x%x%x%x)') or ''
+    reap_until = grace and grace > last and now >= grace and run == state.run and last or 0
     grace = now + GRACE
-    state.grace = grace
+    state.grace, state.run = grace, run
     hset(queue, 'grace', grace)
+    hset(queue, 'run', run)
   end
   -- Once a second is enough, and spares the append-only file a write for every refused claim.
   if not last or now < last or now - last >= 1000 then hset(queue, 'reaped', now) end

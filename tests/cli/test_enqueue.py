@@ -122,6 +122,17 @@ def test_a_bad_task_in_a_plan_is_found_by_file_index_and_line(
     assert cli.json("status")["counts"]["pending"] == 0
 
 
+@pytest.mark.parametrize("id", [None, "mine"])
+def test_a_dependency_that_is_unknown(id: str | None, cli: Cli) -> None:
+    """Names the task by the user's own id, and by none that he never saw."""
+    own = [] if id is None else ["--id", id]
+    ran = cli("enqueue", "--type", "t", "--depends", "nope", *own, code=1)
+    place = "dependencies" if id is None else f"dependencies, {id}"
+    assert ran.err == f"Error: {place}: there is no task nope\n"
+    task = {"type": "t", "dependencies": ["nope"]} | ({} if id is None else {"id": id})
+    assert cli("enqueue", "--file", "-", "--json", stdin=json.dumps([task]), code=1).error.get("id") == id
+
+
 def test_a_plan_that_is_missing(cli: Cli) -> None:
     """One line with its name."""
     error = cli("enqueue", "--file", "nowhere.json", "--json", code=1).error

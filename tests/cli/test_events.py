@@ -141,6 +141,8 @@ def test_since_a_time_and_so_long_ago(cli: Cli, queue: Queue) -> None:
         (["--type", "a b"], "--type"),
         (["--exec", ""], "--exec"),
         (["--exec", "'open"], "--exec"),
+        (["--exec", "no-such-command"], "--exec: there is no command no-such-command here"),
+        (["--exec", "/etc/passwd"], "--exec: /etc/passwd is not executable"),
         (["--exec", "x", "--webhook", "http://127.0.0.1/"], "--webhook"),
         (["--exec-timeout", "5"], "--exec-timeout"),
         (["--exec", "x", "--exec-timeout", "0"], "--exec-timeout"),
@@ -367,16 +369,19 @@ def test_a_command_that_fails_is_told_and_following_goes_on(
     assert got_ids(tmp_path) == ["x", "y", "z"]
 
 
-def test_a_command_that_is_not_there_is_told(program: Program, queue: Queue, server7: RedisServer) -> None:
+def test_a_command_that_goes_away_is_told(program: Program, queue: Queue, server7: RedisServer, tmp_path: Path) -> None:
     """And following goes on."""
-    following = program.start("events", "--alerts", "--exec", "no-such-command", "--limit", "2")
+    gone = tmp_path / "gone"
+    gone.touch(0o755)
+    following = program.start("events", "--alerts", "--exec", str(gone), "--limit", "2")
     wait_until_blocked(server7)
+    gone.unlink()
     bury(queue, "x")
     bury(queue, "y")
     _, err = following.communicate(timeout=30)
     assert following.returncode == 0
     assert err.decode().splitlines() == [
-        f"Warning: no-such-command cannot be run: No such file or directory (dead {id})" for id in ("x", "y")
+        f"Warning: {gone} cannot be run: No such file or directory (dead {id})" for id in ("x", "y")
     ]
 
 

@@ -27,6 +27,16 @@ def test_who_announces_itself(clocked: ClockedQueue) -> None:
     assert (second.completed, second.failed, second.last_seen.timestamp() * 1000) == (3, 1, clocked.clock.now)
 
 
+def test_a_worker_with_a_thousand_tasks(clocked: ClockedQueue) -> None:
+    """Is there, though the ids of all of them are more than is stored: whole ones are told, as many as fit."""
+    ids = [f"{n:04}-{'x' * 123}" for n in range(1000)]
+    clocked.announce("me", [f"type-{n:03}{'y' * 56}" for n in range(100)], tasks=ids)
+    [agent] = clocked.agents()
+    assert agent.state == "working"
+    assert 200 < len(agent.tasks) < 1000
+    assert list(agent.tasks) == ids[: len(agent.tasks)]
+
+
 def test_who_only_claims(clocked: ClockedQueue) -> None:
     """Is there while it holds a task, and lost when its lease has ended."""
     add(clocked, "x")

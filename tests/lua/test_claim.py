@@ -6,7 +6,9 @@ import pytest
 
 from lokiredis import Failed, Finished, InvalidState, InvalidTask, NoClaim, State
 
-from ..clock import ClockedQueue
+from ..clock import Clock, ClockedQueue
+from ..conftest import lacking
+from ..servers import RedisServer, programs
 from .moves import (
     add,
     add_many,
@@ -590,6 +592,24 @@ def test_a_fleet_that_asks_less_than_once_a_minute_still_reaps(clocked: ClockedQ
     assert claim
     assert claim.task.last_error is not None
     assert claim.task.last_error.startswith("lost: dead")
+
+
+def test_two_long_outages_with_a_moment_of_service_between(queue_name: str) -> None:
+    """Another server process is no fleet that seldom asks: the living had no minute yet in which to renew."""
+    with RedisServer(programs().get("redis7") or lacking("redis7: no such server"), appendonly=True) as server:
+        clock = Clock()
+
+        def queue() -> ClockedQueue:
+            return ClockedQueue(server.client(), queue_name, clock)
+
+        add(queue(), "x")
+        living = take(queue(), agent="living", lease=30)
+        for _ in range(3):
+            clock.advance(120)
+            server.restart()
+            assert not queue().claim("seldom", "a")
+        assert queue().heartbeat(living).deadline
+        assert not queue().get("x").attempts
 
 
 def test_a_delayed_dependent_and_a_retry_of_its_type_in_one_call(clocked: ClockedQueue) -> None:

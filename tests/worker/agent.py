@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -16,6 +17,17 @@ REPORT = {"why": "asked for"}
 
 def _file(name: str) -> Path:
     return Path(os.environ[f"LOKIREDIS_TASK_{name}"])
+
+
+def _sleepers() -> list[int]:
+    """All processes of this task but this one."""
+    mark = f"LOKIREDIS_TASK_FILE={_file('FILE')}".encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+    return [pid for pid in found if pid != os.getpid()]
 
 
 def main() -> None:
@@ -62,6 +74,16 @@ def main() -> None:
     if does == "leaves":
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         Path(payload["pids"]).write_text(str(child.pid))
+    if does == "daemon":
+        sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
+        code = f"import subprocess; subprocess.Popen({sleeper!r}, start_new_session=True); subprocess.run({sleeper!r})"
+        # Each is in a session of its own, and the first has ended before the second is found.
+        subprocess.Popen([sys.executable, "-c", code], start_new_session=True, stdout=2)
+        while len(found := _sleepers()) < 3:
+            time.sleep(0.01)
+        Path(payload["pids"]).write_text(" ".join(map(str, found)))
+        if payload.get("stays"):
+            time.sleep(600)
     seen = {name: value for name, value in os.environ.items() if name.startswith("LOKIREDIS_")}
     output = {
         "argv": sys.argv[1:],

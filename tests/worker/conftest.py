@@ -6,7 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +87,15 @@ def start(redis7_server: RedisServer, queue_name: str, tmp_path: Path) -> Iterat
     started: list[subprocess.Popen[str]] = []
 
     def run(
-        *words: str, command: tuple[str, ...] = (sys.executable, str(AGENT)), url: str | None = None
+        *words: str,
+        command: tuple[str, ...] = (sys.executable, str(AGENT)),
+        url: str | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[str]:
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         environment = {
             **os.environ,
+            **(environment or {}),
             "LOKIREDIS_URL": url or redis7_server.url,
             "LOKIREDIS_QUEUE": queue_name,
             "PYTHONPATH": path,

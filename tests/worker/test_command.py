@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
 
 from lokiredis import Queue, State, Task
+from lokiredis.worker.command import CommandHandler
+from lokiredis.worker.log import MOST_BYTES, AttemptLog
+from lokiredis.worker.outcomes import AttemptFailed, HandBack
 
 from ..servers import RedisServer, free_port
 from ..waiting import wait_until
 from .conftest import AGENT, Start, alive
+
+#: How many tasks may be claimed to see whether commands can be started again: one, and one that was under way.
+_PROBES = 2
+
+
+def _task(queue: Queue, id: str) -> Task:
+    task = queue.get(id)
+    assert task is not None
+    return task
 
 
 def _ended(queue: Queue, id: str = "x") -> Task:
@@ -139,6 +154,23 @@ def test_an_unknown_command(start: Start) -> None:
     assert "there is no command no-such-command here" in process.stderr.read()
 
 
+def test_a_command_that_is_not_executable(start: Start, tmp_path: Path) -> None:
+    """Named as that: a person looks for another reason when it is called unknown."""
+    (tmp_path / "agent").touch(0o644)
+    process = start(command=("./agent",))
+    assert process.wait(timeout=20) == 2
+    assert process.stderr is not None
+    assert "./agent is not executable" in process.stderr.read()
+
+
+def test_a_worker_that_would_be_stuck_at_once(start: Start) -> None:
+    """Said as what it is: a wrong option."""
+    process = start("--stuck-after", "0")
+    assert process.wait(timeout=20) == 2
+    assert process.stderr is not None
+    assert "--stuck-after" in process.stderr.read()
+
+
 def test_100_megabytes_of_output(queue: Queue, start: Start, tmp_path: Path) -> None:
     """They reach neither the queue nor the disk in full; the result in the last line counts."""
     _add(queue, does="floods", megabytes=100)
@@ -194,6 +226,29 @@ def test_what_a_command_leaves_behind_is_ended(queue: Queue, start: Start, tmp_p
     start()
     assert _ended(queue).state is State.COMPLETED
     wait_until(lambda: not alive(int(pids.read_text())), timeout=20)
+
+
+@pytest.mark.parametrize("ends", ["by itself", "by a cancel", "with its worker"])
+def test_a_daemon_that_a_command_leaves_behind_is_ended(queue: Queue, start: Start, tmp_path: Path, ends: str) -> None:
+    """Though it has left the process group: a session of its own, and another one that it has started."""
+    pids = tmp_path / "pids"
+    _add(queue, does="daemon", pids=str(pids), stays=ends != "by itself")
+    process = start("--grace", "1s")
+    wait_until(lambda: pids.exists() and pids.read_text(), timeout=20)
+    left = [int(pid) for pid in pids.read_text().split()]
+    try:
+        if ends == "by a cancel":
+            queue.cancel("x", "no more")
+        if ends == "with its worker":
+            process.kill()
+        wait_until(lambda: not any(map(alive, left)), 20, "the end of the daemons")
+    finally:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    if process.poll() is None and ends == "by itself":
+        assert _ended(queue).state is State.COMPLETED
+        assert not [pid for pid in left if Path(f"/proc/{pid}").exists()], "a corpse that nobody has buried"
 
 
 def test_the_command_of_a_worker_that_is_killed(
@@ -284,6 +339,19 @@ def test_a_full_disk_for_logs(queue: Queue, start: Start, tmp_path: Path, where:
     assert all(("No space left on device" if where == "full" else "Not a directory") in line for line in lines)
 
 
+def test_control_characters_take_four_bytes_in_the_log(tmp_path: Path) -> None:
+    """It is bounded by what it takes on the disk, and what is left out is counted as it was written."""
+    log = AttemptLog(tmp_path, "x", 1)
+    for _ in range(170):
+        log.write(b"\x1b" * 65_536)
+    log.write(b"small")
+    log.close()
+    size = log.path.stat().st_size
+    assert MOST_BYTES <= size < MOST_BYTES + 100
+    kept = MOST_BYTES // 4
+    assert log.path.read_text().endswith(f"\\x1b\n… and {170 * 65_536 + 5 - kept:,} bytes more, left out here\n")
+
+
 def test_control_characters_in_the_log(queue: Queue, start: Start, tmp_path: Path) -> None:
     """They stand there escaped: whoever looks at it keeps his terminal."""
     _add(queue, prints="a\x1b[2Jb\x07\tc\r\nd")
@@ -305,21 +373,53 @@ def test_the_timeout_ends_the_whole_group(queue: Queue, start: Start, tmp_path: 
     assert _ended(queue, "y").state is State.COMPLETED
 
 
-def test_a_command_that_goes_away(queue: Queue, start: Start, tmp_path: Path) -> None:
-    """It was there when the worker began: the attempt fails and says so."""
-    gone = tmp_path / "gone"
-    gone.write_text("#!/bin/sh\nexit 75\n")
-    gone.chmod(0o755)
-    process = start(command=(str(gone),))
-    assert process.stderr is not None
-    while "works on" not in process.stderr.readline():
-        pass
-    gone.unlink()
-    _add(queue)
-    task = _ended(queue)
-    assert task.state is State.DEAD_LETTER
-    assert task.last_error == f"{gone} can't be started: No such file or directory"
-    assert process.poll() is None
+@pytest.mark.parametrize("how", ["gone", "not executable", "no temp folder"])
+def test_a_command_that_can_not_be_started_any_more(queue: Queue, start: Start, tmp_path: Path, how: str) -> None:
+    """That is no fault of the tasks: they are handed back, the worker claims next to nothing, and goes on after it."""
+    command, temp = tmp_path / "command", tmp_path / "temp"
+    command.write_text(f"#!/bin/sh\nexec {sys.executable} {AGENT}\n")
+    command.chmod(0o755)
+    temp.mkdir()
+    process = start("--concurrency", "3", command=(str(command),), environment={"TMPDIR": str(temp)})
+    wait_until(queue.agents, 20, "a worker that is there")
+    if how == "gone":
+        command.rename(tmp_path / "elsewhere")
+    elif how == "not executable":
+        command.chmod(0o644)
+    else:
+        shutil.rmtree(temp)
+        temp.touch()
+    queue.enqueue_many({"id": f"x{n}", "type": "a", "payload": {"n": n}} for n in range(20))
+    wait_until(lambda: len(_task(queue, "x0").attempts) == 2, 20, "a second try")
+    tasks = queue.list("pending").tasks
+    assert len(tasks) == 20
+    assert sum(len(task.attempts) for task in tasks) <= 3 + 2 * _PROBES
+    assert {(task.retries, attempt.outcome) for task in tasks for attempt in task.attempts} == {(0, "released")}
+    assert str(_task(queue, "x0").attempts[-1].error).startswith("the command can't be started: ")
+    if how == "gone":
+        (tmp_path / "elsewhere").rename(command)
+    elif how == "not executable":
+        command.chmod(0o755)
+    else:
+        temp.unlink()
+        temp.mkdir()
+    wait_until(lambda: queue.counts()["completed"] == 20, 60, "all tasks")
+    process.terminate()
+    _, said = process.communicate(timeout=20)
+    assert said.count("until it can, tasks are handed back") == 1
+    assert said.count("the command can be started again") == 1
+
+
+async def test_a_task_that_is_itself_the_reason(tmp_path: Path) -> None:
+    """It is not handed back for ever: from the tenth time in a row on it is charged."""
+    handler = CommandHandler(["/no/such/program"], logs=tmp_path, grace=lambda _: 1.0, environment={})
+    error = OSError(errno.E2BIG, "Argument list too long")
+    ends = [handler.cannot_start(SimpleNamespace(attempts=[]), error)]  # type: ignore[arg-type]
+    attempts = [SimpleNamespace(outcome="failed", error="x")]
+    for _ in range(9):
+        attempts.append(SimpleNamespace(outcome="released", error=str(ends[-1])))
+        ends.append(handler.cannot_start(SimpleNamespace(attempts=attempts), error))  # type: ignore[arg-type]
+    assert [type(end) for end in ends] == [HandBack] * 9 + [AttemptFailed]
 
 
 def test_health_on_a_port(queue: Queue, start: Start) -> None:

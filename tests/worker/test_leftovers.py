@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from lokiredis.worker.command import CommandHandler, _Run
 from lokiredis.worker.keeper import Keeper
-from lokiredis.worker.outcomes import AttemptFailed
+from lokiredis.worker.outcomes import HandBack
 from lokiredis.worker.scratch import Scratch
 
 from ..waiting import wait_until
@@ -87,10 +89,24 @@ def test_the_folder_of_a_dead_worker_is_removed_and_no_other(temp: Path, other: 
         mine.stop()
 
 
-def test_a_keeper_that_was_killed_is_replaced() -> None:
+def test_a_folder_that_a_cleaner_took_is_made_again(temp: Path) -> None:
+    """And is held as before: a worker may live for longer than what lies in a temp folder."""
+    mine, another = Scratch(), Scratch()
+    mine.start()
+    shutil.rmtree(mine.path)
+    mine.ensure()
+    os.utime(mine.path, (0, 0))
+    another.start()
+    assert mine.path.is_dir()
+    for scratch in (another, mine):
+        scratch.stop()
+    assert not mine.path.exists()
+
+
+def test_a_keeper_that_was_killed_is_replaced(tmp_path: Path) -> None:
     """By one that knows of all groups; it kills only those which were not let go."""
     keeper = Keeper()
-    keeper.start()
+    keeper.start(tmp_path)
     groups = [subprocess.Popen(["sleep", "600"], start_new_session=True) for _ in range(3)]
     try:
         keeper.holds(groups[0].pid)
@@ -115,8 +131,10 @@ async def test_the_number_of_a_command_that_could_not_start_is_let_go(tmp_path: 
     keeper = handler.keeper
     read, write = os.pipe()
     keeper._process = SimpleNamespace(stdin=os.fdopen(write, "wb", 0))  # type: ignore[assignment]
-    run = _Run(handler, SimpleNamespace(task=SimpleNamespace(id="x"), attempt=1), SimpleNamespace(environment={}))  # type: ignore[arg-type]
-    with pytest.raises(AttemptFailed):
+    context: Any = SimpleNamespace(task=SimpleNamespace(id="x", attempts=[]), attempt=1)
+    files: Any = SimpleNamespace(environment={})
+    run = _Run(handler, context, files)
+    with pytest.raises(HandBack):
         await run.to_end()
     run.log.close()
     keeper._process.stdin.close()  # type: ignore[union-attr]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -124,6 +125,24 @@ async def test_an_outage_longer_than_any_retry(
         await _all_completed(mortal, queue_name, 3)
     said = [record.message for record in caplog.records if record.name == "lokiredis.worker"]
     assert len([line for line in said if "cannot be reached" in line]) == 1, said
+
+
+async def test_an_outage_is_no_standstill(
+    mortal: RedisServer, queue_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long a call is repeated: whoever watches the worker must not end it, nor its tasks, for that."""
+    monkeypatch.setattr("lokiredis.worker.worker._LONGEST_ATTEMPT", 0)
+    async with _worker(mortal.url, queue_name, 60) as (worker, gate, queue):
+        queue.retry_for = 60
+        _add(mortal, queue_name, "long-1")
+        await until(lambda: gate.begun)
+        await asyncio.to_thread(mortal.kill)
+        gate.open("long-1")
+        sent = await until(lambda: worker._pump.sent)
+        await until(lambda: time.monotonic() > sent + 4)
+        assert worker.silent_for < 3
+        await asyncio.to_thread(mortal.start)
+        await _all_completed(mortal, queue_name, 1)
 
 
 @pytest.mark.parametrize("kind", ["async", "plain"])

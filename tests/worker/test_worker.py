@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -300,6 +301,7 @@ async def test_a_document_that_is_no_json(queue: Queue, make_worker: Make, waits
     await until(lambda: queue.counts()["dead-letter"] == 1)
     queue.enqueue(type="a", id="good")
     await until(lambda: queue.counts()["completed"] == 1)
+    assert worker.failed == 1
 
 
 async def test_it_listens_again_after_every_error(queue: Queue, make_worker: Make) -> None:
@@ -786,6 +788,30 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+async def test_a_worker_that_was_stopped_goes_on(queue: Queue, redis7_server: RedisServer) -> None:
+    """By Ctrl-Z, or a machine that slept: it stood still with all that it is, and takes no offence at it."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _BLOCKS.replace("time.sleep(600)", "return {'decisionReport': {'why': 'a test'}}")),
+        *(redis7_server.url, queue.name),
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    try:
+        await until(queue.agents)
+        process.send_signal(signal.SIGSTOP)
+        stopped = time.monotonic()
+        await until(lambda: time.monotonic() > stopped + 3)
+        process.send_signal(signal.SIGCONT)
+        again = time.monotonic()
+        await until(lambda: time.monotonic() > again + 1)
+        queue.enqueue(type="a", id="x")
+        await until(lambda: queue.counts()["completed"] == 1)
+        assert process.returncode is None
+    finally:
+        process.kill()
+        await process.wait()
 
 
 async def test_health_is_written_again_and_again(queue: Queue, make_worker: Make, tmp_path: Path) -> None:
