@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -28,7 +29,9 @@ def append(root: Folder, name: str, title: str, entries: Iterable[Entry]) -> int
     """
     with root.locked(QUEUE_LOCK), root.folder(*FOLDER) as decisions:
         present = decisions.read(name) or b""
-        new = {entry.key: entry.text for entry in entries if _mark(entry.key) not in present}
+        # All marks at once: to look for each in a file of thousands took longer than the rest of a snapshot.
+        marked = set(_MARK.findall(present))
+        new = {entry.key: entry.text for entry in entries if entry.key.encode() not in marked}
         if not new:
             return 0
         parts = [] if present else [f"# {line(title)}\n"]
@@ -40,3 +43,6 @@ def append(root: Folder, name: str, title: str, entries: Iterable[Entry]) -> int
 def _mark(key: str) -> bytes:
     # Behind the text: without it the text before it may be a part only.
     return f"<!-- lokiredis {key} -->".encode()
+
+
+_MARK = re.compile(rb"<!-- lokiredis ([^ ]+) -->")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -21,7 +22,7 @@ from lokiredis.files.snapshot import Snapshot
 from ..lua.moves import add, add_many, bury, done, take
 from ..servers import RedisServer
 from ..waiting import wait_until
-from .reading import everything, ids, no_contradiction, tasks
+from .reading import STATES, everything, ids, no_contradiction, tasks
 
 SNAPSHOTS = 200
 #: So many calls have changed tasks before each snapshot since the one before.
@@ -81,14 +82,13 @@ class History:
                 found[entry] = dict(now)
         return found
 
-    def changes(self, since: str, until: str) -> Counter[str]:
-        """The changes of tasks' states behind one entry of the stream, up to another: how many of which kind."""
-        first, last = _place(since), _place(until)
-        return Counter(
-            event.kind
-            for event in self.events
-            if event.kind in (*_STATE_AFTER, "discarded") and first < _place(event.cursor.partition(".")[0]) <= last
-        )
+    def changes(self, parts: Iterable[tuple[str, str]]) -> list[Counter[str]]:
+        """For each part of the stream, behind one entry and up to another: how many changes of state of which kind."""
+        kinds = (*_STATE_AFTER, "discarded")
+        changes = [(_place(event.cursor.partition(".")[0]), event.kind) for event in self.events if event.kind in kinds]
+        places = [place for place, _ in changes]
+        ends = [(bisect_right(places, _place(since)), bisect_right(places, _place(until))) for since, until in parts]
+        return [Counter(kind for _, kind in changes[first:last]) for first, last in ends]
 
 
 def _place(entry: str) -> tuple[int, ...]:
@@ -131,7 +131,8 @@ def test_two_hundred_snapshots_under_full_load(
         found = everything(folder)
         if taken.exact:
             no_contradiction(found)
-        assert taken.counts == {state: len(tasks(folder, state)) for state in taken.counts}
+        files = Counter(task["file"] for task in found.values())
+        assert taken.counts == {state: files[state] for state in STATES}
         seen.append((taken.cursor, taken.exact, {id: task["file"] for id, task in found.items()}))
 
     try:
@@ -147,8 +148,8 @@ def test_two_hundred_snapshots_under_full_load(
     exact = [(cursor, states) for cursor, is_exact, states in seen if is_exact]
     assert len(exact) > 0.9 * SNAPSHOTS
     then = history.states(cursor for cursor, _ in exact)
-    between = [history.changes(before, after) for (before, *_), (after, *_) in pairwise(seen)]
-    during = [history.changes(before, after) for before, (after, *_) in zip(begun, seen, strict=True)]
+    taken = [cursor for cursor, _, _ in seen]
+    between, during = history.changes(pairwise(taken)), history.changes(zip(begun, taken, strict=True))
     print(f"changes of state: {_told(between)} between two snapshots, {_told(during)} while the job read")
     assert min(found.total() for found in between) >= CALLS, "there was no load"
     assert sum(between, Counter()).total() >= 10 * SNAPSHOTS, "there was little load"
