@@ -198,9 +198,12 @@ class _Packed:
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         if self._writer is not None and not self.health_check_interval:
-            self._writer.writelines(command)
-            if not self._writer.transport.get_write_buffer_size():
-                return  # if the connection is gone, the reading finds that
+            try:
+                self._writer.writelines(command)
+                if not self._writer.transport.get_write_buffer_size():
+                    return  # if the connection is gone, the reading finds that
+            except (AttributeError, RuntimeError):
+                pass  # it is gone, as asyncio says that of TLS: redis-py finds that as it waits for the rest to be sent
             command = []
         await super().send_packed_command(command, check_health)  # type: ignore[misc]
 

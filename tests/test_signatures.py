@@ -94,7 +94,7 @@ def test_script_scans_nothing(name: str) -> None:
     """No command that walks over all keys or over a whole table (design rule 16)."""
     called = set(re.findall(r"redis\.p?call\('(\w+)'", scripts.load(name).source))
     assert not called & {"KEYS", "SCAN", "HSCAN", "SSCAN", "ZSCAN", "SMEMBERS", "SORT", "RANDOMKEY", "FLUSHDB"}
-    # An error that is caught leaves the writes before it. INFO writes nothing, and where it is denied the rule does without.
+    # An error that is caught leaves the writes before it. INFO writes nothing; where it is denied, rule 6 does without.
     assert set(re.findall(r"redis\.pcall\('(\w+)'", scripts.load(name).source)) <= {"INFO"}
     assert scripts.load(name).source.count("redis.pcall") <= 1
 

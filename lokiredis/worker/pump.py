@@ -77,6 +77,7 @@ class Pump:
         self._singly = 0
         #: The claim that waits on the server.
         self.asking: asyncio.Task[Any] | None = None
+        self._asked_to_end = False
         #: How that goes.
         self.watch: Watch | None = None
         #: What the queue refused it for good, or what went wrong here: it ends the worker.
@@ -91,7 +92,8 @@ class Pump:
     @property
     def sent(self) -> float | None:
         """time.monotonic() when the oldest call was sent that is under way."""
-        return min((call.sent for call in self.calls if call.sent is not None), default=None)
+        # A copy, and each looked at once: the thread of the health check looks, too, while the event loop changes them.
+        return min((sent for call in list(self.calls) if (sent := call.sent) is not None), default=None)
 
     def stop(self) -> None:
         """Claim no more; give running work the grace, then hand the rest back. Called again: hand it back at once."""
@@ -111,7 +113,9 @@ class Pump:
     async def _end_asking(self, patience: float = LAST_WORDS) -> None:
         if self.asking is not None:
             # Once: cancelled again it would hand back behind our back, and be cut off by the end of the process.
-            self.asking.cancel()
+            if not self._asked_to_end:
+                self.asking.cancel()
+            self._asked_to_end = True
             await asyncio.wait([self.asking], timeout=patience)
 
     async def run(self) -> None:
@@ -135,7 +139,7 @@ class Pump:
                 call = self._next_call()
                 self.calls[call] = asyncio.ensure_future(self._carry(call))
             if self._dry and self._wanted() and self.asking is None:
-                self.asking = asyncio.ensure_future(self._ask())
+                self.asking, self._asked_to_end = asyncio.ensure_future(self._ask()), False
             await self._until_woken(ends)
 
     def _has_stopped(self, ends: float) -> bool:

@@ -198,7 +198,7 @@ class Worker:
             await asyncio.wait([pumping], timeout=LAST_WORDS)
             raise
         finally:
-            leaving.cancel()
+            await end(leaving)
         if pumping.done():
             pumping.result()
             return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from lokiredis import Queue
 from lokiredis.worker import Context, Worker
+from lokiredis.worker.pump import _Call
 
 from .conftest import started, until
 
@@ -126,3 +128,33 @@ async def test_an_error_of_its_own_ends_the_worker(
     queue.enqueue(type="a", id="x")
     with pytest.raises(ZeroDivisionError):
         await asyncio.wait_for(asyncio.shield(started(worker)), 10)
+
+
+async def test_the_health_check_may_look_at_any_time(make_worker: Make) -> None:
+    """Its thread looks while the event loop adds calls and ends them: an error there would end the check for good."""
+    worker = make_worker()
+    pump = worker._pump
+    errors: list[BaseException] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            try:
+                _ = pump.sent
+            except BaseException as e:
+                errors.append(e)
+                return
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    future: Any = asyncio.get_running_loop().create_future()
+    for number in range(200_000):
+        call = _Call([], 0, 0.0, sent=1.0)
+        pump.calls[call] = future
+        call.sent = None if number % 2 else 2.0
+        if number % 4 == 3:
+            pump.calls.clear()
+    over.set()
+    looking.join()
+    pump.calls.clear()
+    assert not errors
