@@ -3,6 +3,9 @@ PYTHON ?= python3
 ARGS ?=
 
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+# The exit code of pytest when ARGS choose no test: of one part they may.
+NONE := 5
 # A notice of a newer pip among the output would look like a failure.
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 # pip runs as root in CI's container, which it would warn of.
@@ -18,7 +21,10 @@ venv: .venv/.test ## .venv with lokiredis (editable) and what its tests need
 
 test: .venv/.test ## lint, types and every test; make test ARGS="-k claim --long"
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
+	@beside=0; $(PYTEST) -n 4 --dist worksteal --part beside $(ARGS) || beside=$$?; \
+	if [ $$beside -ne 0 ] && [ $$beside -ne $(NONE) ]; then exit $$beside; fi; \
+	alone=0; $(PYTEST) --part alone $(ARGS) || alone=$$?; \
+	if [ $$alone -eq $(NONE) ]; then exit $$beside; fi; exit $$alone
 
 lint: .venv/.test ## ruff and mypy
 	$(BIN)/ruff check .

@@ -44,6 +44,19 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", default=False, help="run the long campaigns in full")
+    parser.addoption(
+        "--part", choices=["all", "beside", "alone"], default="all", help="tests that run beside others, or not"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep one part: how long a call takes tells nothing while other tests have the cores, so those tests run alone."""
+    part = config.getoption("--part")
+    if part == "all":
+        return
+    kept = [item for item in items if (item.get_closest_marker("alone") is not None) == (part == "alone")]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
 
 
 def lacking(reason: str) -> NoReturn:

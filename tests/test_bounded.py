@@ -18,6 +18,8 @@ from .conftest import lacking
 from .lua.moves import REPORT, add, add_many, done, drive_on, take
 from .servers import RedisServer, programs
 
+pytestmark = pytest.mark.alone
+
 LONGEST = 50_000  # microseconds
 MANY = 100_000
 TRIES = 3

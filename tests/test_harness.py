@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -498,6 +499,14 @@ def test_long_campaigns_are_off_unless_asked_for(tmp_path: Path, options: list[s
     (tmp_path / "test_it.py").write_text(f"def test_a(long_run): assert long_run is {bool(options)}\n")
     said = run_pytest(tmp_path, "", *options)
     assert said.returncode == 0, said.stdout
+
+
+@pytest.mark.parametrize(("part", "names"), [("beside", ["b"]), ("alone", ["a"]), ("all", ["a", "b"])])
+def test_a_test_is_in_one_part_or_the_other(tmp_path: Path, part: str, names: list[str]) -> None:
+    """What is marked alone is in that part, all else in the other one; without a part everything runs."""
+    (tmp_path / "test_it.py").write_text("import pytest\n@pytest.mark.alone\ndef test_a(): ...\ndef test_b(): ...\n")
+    said = run_pytest(tmp_path, "", "-v", "--part", part)
+    assert (said.returncode, re.findall(r"test_(\w) PASSED", said.stdout)) == (0, names), said.stdout
 
 
 def run_pytest(folder: Path, ci: str, *options: str) -> subprocess.CompletedProcess[str]:

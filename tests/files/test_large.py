@@ -47,6 +47,7 @@ def server() -> Iterator[RedisServer]:
         yield started.go_first()
 
 
+@pytest.mark.alone
 def test_a_hundred_thousand_tasks(server: RedisServer, queue_name: str, folder: Path) -> None:
     """15 seconds of processor time and 200 MB at most, no call over 50 ms; a change costs what it changes.
 
