@@ -250,7 +250,9 @@ def test_following_writes_a_line_for_each_event_at_once(program: Program, queue:
 
 def test_an_outage_is_told_once(program: Program, queue_name: str) -> None:
     """And its end: nobody could tell it from a queue in which nothing happens. Then it goes on."""
-    with RedisServer(programs().get("redis7") or lacking("redis7: no such server"), appendonly=True) as mortal:
+    with RedisServer(
+        programs().get("redis7") or lacking("redis7: no such server"), appendonly=True, appendfsync="always"
+    ) as mortal:
         following = program.start("--url", mortal.url, "--queue", queue_name, "events", "--follow", "--json")
         wait_until_blocked(mortal)
         assert following.stderr is not None

@@ -596,7 +596,9 @@ def test_a_fleet_that_asks_less_than_once_a_minute_still_reaps(clocked: ClockedQ
 
 def test_two_long_outages_with_a_moment_of_service_between(queue_name: str) -> None:
     """Another server process is no fleet that seldom asks: the living had no minute yet in which to renew."""
-    with RedisServer(programs().get("redis7") or lacking("redis7: no such server"), appendonly=True) as server:
+    with RedisServer(
+        programs().get("redis7") or lacking("redis7: no such server"), appendonly=True, appendfsync="always"
+    ) as server:
         clock = Clock()
 
         def queue() -> ClockedQueue:

@@ -109,8 +109,13 @@ def test_a_claim_that_another_agent_has(queue: Queue, start: Start, tmp_path: Pa
 
 @pytest.fixture
 def mortal() -> Iterator[RedisServer]:
-    """A server that keeps its data when it is killed."""
-    with RedisServer(programs().get("redis7") or lacking("redis7: no such server"), appendonly=True) as server:
+    """A server that keeps its data when it is killed.
+
+    Not with everysec: while the disk is busy with an fsync Redis puts the next writes off, answered though they are.
+    """
+    with RedisServer(
+        programs().get("redis7") or lacking("redis7: no such server"), appendonly=True, appendfsync="always"
+    ) as server:
         yield server
 
 

@@ -103,7 +103,9 @@ def _add_both(queue: Queue, name: str, *, waits: bool) -> None:
 @pytest.fixture
 def mortal() -> Iterator[RedisServer]:
     """A server that keeps its data when it is killed."""
-    with RedisServer(programs().get("redis7") or lacking("redis7: no such server"), appendonly=True) as server:
+    with RedisServer(
+        programs().get("redis7") or lacking("redis7: no such server"), appendonly=True, appendfsync="always"
+    ) as server:
         yield server
 
 

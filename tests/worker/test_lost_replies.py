@@ -159,7 +159,9 @@ class _Proof:
 @pytest.fixture
 def mortal() -> Iterator[RedisServer]:
     """A server that keeps its data when it is killed."""
-    with RedisServer(programs().get("redis7") or lacking("redis7: no such server"), appendonly=True) as server:
+    with RedisServer(
+        programs().get("redis7") or lacking("redis7: no such server"), appendonly=True, appendfsync="always"
+    ) as server:
         yield server
 
 
