@@ -239,3 +239,62 @@ async def test_a_claim_that_is_refused_ends_the_worker(
     worker.handler("a")(lambda context: REPORT)
     with pytest.raises(InvalidTask, match="no such thing"):
         await asyncio.wait_for(started(worker), 10)
+
+
+async def test_several_exchanges_whose_answers_were_lost(queue: Queue, make: Callable[..., Worker], loss: Loss) -> None:
+    """Each is sent again as it was, endings and all: no slot and no task is forgotten, and nothing is done twice."""
+    worker = make(lease=600, concurrency=40)
+    seen: list[str] = []
+
+    @worker.handler("a")
+    async def work(context: Context) -> dict[str, Any]:
+        seen.append(context.id)
+        return REPORT
+
+    queue.enqueue_many([{"type": "a", "payload": {"hand-me-over": number}} for number in range(300)])
+    run = started(worker)
+    calls = worker._pump.calls
+    await until(lambda: len(calls) == 4 and all(call.late for call in calls))
+    loss.on.clear()
+    await until(lambda: queue.counts()["completed"] > 40)
+    # Now with endings in them.
+    loss.on.set()
+    await until(lambda: len(calls) > 1 and all(call.late for call in calls) and any(call.endings for call in calls))
+    loss.on.clear()
+    await until(lambda: queue.counts()["completed"] == 300)
+    assert len(seen) == len(set(seen)) == 300
+    tasks = queue.list("completed", limit=1000).tasks
+    assert [[attempt.outcome for attempt in task.attempts] for task in tasks] == [["completed"]] * 300
+    await until(lambda: worker._runs.free == 40 and not worker._runs.jobs)
+    worker.stop()
+    await asyncio.wait_for(run, 15)
+
+
+async def test_a_server_that_is_killed_under_several_exchanges(mortal: RedisServer, queue_name: str) -> None:
+    """Whether it had done one of them or not, the worker asks again: every task is done, and once."""
+    async with AsyncQueue.from_url(mortal.url, queue_name, retry_for=0.2) as used:
+        worker = Worker(used, agent="me", lease=600, concurrency=40)
+        seen: list[str] = []
+
+        @worker.handler("a")
+        async def work(context: Context) -> dict[str, Any]:
+            seen.append(context.id)
+            return REPORT
+
+        with mortal.client() as client:
+            queue = Queue(client, queue_name)
+            queue.enqueue_many([{"type": "a", "payload": {"number": number}} for number in range(2000)])
+            run = started(worker)
+            for reached in (100, 700, 1300):
+                await until(lambda reached=reached: worker.completed >= reached)  # type: ignore[misc]
+                await asyncio.to_thread(mortal.kill)
+                await until(lambda: worker.away)
+                assert any(call.late for call in worker._pump.calls)
+                await asyncio.to_thread(mortal.restart)
+            await until(lambda: worker.completed == 2000, timeout=30)
+            assert len(seen) == len(set(seen)) == 2000
+            assert queue.counts()["completed"] == 2000
+            tasks = [*queue.list("completed", limit=1000).tasks]
+            assert all([attempt.outcome for attempt in task.attempts] == ["completed"] for task in tasks)
+        worker.stop()
+        await asyncio.wait_for(run, 20)
