@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TypeVar
 
 from peers import PEERS, Installed, Peer, PeerFailed, install
@@ -105,5 +106,5 @@ def ratios(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, ...]:
 
 def best(rates: dict[str, list[float]], names: Collection[str]) -> str | None:
     """The one of these whose median rate is the highest; None when none of them has any."""
-    there = {name: sorted(rates[name])[len(rates[name]) // 2] for name in names if rates.get(name)}
+    there = {name: median(rates[name]) for name in names if rates.get(name)}
     return max(there, key=lambda name: there[name]) if there else None

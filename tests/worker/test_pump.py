@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lokiredis import Queue
+from lokiredis import Queue, QueueUnavailable, SchemaMismatch, State
 from lokiredis.worker import Context, Worker
 from lokiredis.worker.pump import _Call
 
@@ -17,6 +17,12 @@ from .conftest import started, until
 
 Make = Callable[..., Worker]
 REPORT = {"decisionReport": {"summary": "done"}}
+
+
+def _state(queue: Queue, id: str) -> State:
+    task = queue.get(id)
+    assert task is not None
+    return task.state
 
 
 def _fill(queue: Queue, count: int) -> None:
@@ -159,3 +165,84 @@ async def test_the_health_check_may_look_at_any_time(make_worker: Make) -> None:
     looking.join()
     pump.calls.clear()
     assert not errors
+
+
+@pytest.mark.parametrize("other", [REPORT, {"output": "no report"}])
+async def test_endings_of_one_call_are_sent_one_by_one_over_an_outage(
+    queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch, other: Any
+) -> None:
+    """When one of them is refused the others are sent singly, and none is forgotten when Redis goes away meanwhile."""
+    worker = make_worker(concurrency=3)
+    go_on = asyncio.Event()
+    refused: list[Any] = []
+    usual = worker.queue.run
+
+    async def run(command: Any) -> Any:
+        if not refused and any(call.sent and len(call.endings) == 1 for call in worker._pump.calls):
+            refused.append(command)
+            raise QueueUnavailable("gone in the middle")
+        return await usual(command)
+
+    monkeypatch.setattr(worker.queue, "run", run)
+
+    @worker.handler("a")
+    async def work(context: Context) -> Any:
+        await go_on.wait()
+        return {"output": {1, 2}, **REPORT} if context.task.id == "bad" else other
+
+    queue.enqueue_many([{"type": "a", "id": id, "payload": {"id": id}, "maxRetries": 1} for id in ("bad", "x", "y")])
+    started(worker)
+    await until(lambda: len(worker.running) == 3)
+    go_on.set()
+    await until(lambda: queue.counts()["in-progress"] == 0)
+    assert refused
+    wanted = State.COMPLETED if other is REPORT else State.DEAD_LETTER
+    assert [_state(queue, id) for id in ("bad", "x", "y")] == [State.DEAD_LETTER, wanted, wanted]
+    task = queue.get("x")
+    assert task is not None
+    assert task.attempts[0].outcome == ("completed" if other is REPORT else "failed")
+
+
+async def test_what_the_queue_refuses_for_good_ends_the_worker(queue: Queue, make_worker: Make) -> None:
+    """It is raised, instead of being asked again and again; also while it waits for work."""
+    worker = make_worker()
+
+    @worker.handler("a")
+    async def work(context: Context) -> None: ...
+
+    run = started(worker)
+    await until(lambda: worker._pump.asking is not None)
+    key = queue.keys.fixed("queue")
+    before = queue.redis.hget(key, "schema")
+    queue.redis.hset(key, "schema", "999")
+    queue.redis.zadd(queue.keys.wake("a"), {"1": 0})
+    try:
+        with pytest.raises(SchemaMismatch):
+            await asyncio.wait_for(asyncio.shield(run), 10)
+    finally:
+        queue.redis.delete(key) if before is None else queue.redis.hset(key, "schema", before)
+
+
+async def test_finishing_and_claiming_share_a_call(
+    queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One round trip for each task: its result, and the claim of the next one."""
+    worker = make_worker()
+    sent: list[str] = []
+    usual = worker.queue.run
+
+    async def run(command: Any) -> Any:
+        sent.append(command.script.name)
+        return await usual(command)
+
+    monkeypatch.setattr(worker.queue, "run", run)
+
+    @worker.handler("a")
+    async def work(context: Context) -> dict[str, Any]:
+        return REPORT
+
+    queue.enqueue_many([{"type": "a", "payload": {"n": i}} for i in range(20)])
+    started(worker)
+    await until(lambda: worker.completed == 20)
+    assert sent.count("exchange") == 21
+    assert "complete" not in sent

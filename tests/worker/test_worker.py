@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.exceptions import RedisError
 
-from lokiredis import Claim, InvalidTask, Queue, QueueUnavailable, SchemaMismatch, Signal, State
+from lokiredis import Claim, InvalidTask, Queue, Signal, State
 from lokiredis.worker import Context, GiveUp, HandBack, ThreadContext, Worker
 from lokiredis.worker.announcing import Announcer, News
 from lokiredis.worker.background import end
-from lokiredis.worker.health import Health
 from lokiredis.worker.job import Job, Stop
 from lokiredis.worker.listening import Listener
 
 from ..lua.moves import raw
-from ..servers import RedisServer
-from .conftest import LEASE, ROOT, started, until
+from .conftest import LEASE, started, until
 
 REPORT = {"decisionReport": {"why": "asked for"}}
 Make = Callable[..., Worker]
@@ -196,62 +190,6 @@ def test_others_may_look_while_the_work_changes(make_worker: Make) -> None:
     worker._runs.jobs["x"] = Changing()  # type: ignore[assignment]
     assert len(worker.running) == 1
     worker._runs.jobs.clear()
-
-
-@pytest.mark.parametrize("other", [REPORT, {"output": "no report"}])
-async def test_endings_of_one_call_are_sent_one_by_one_over_an_outage(
-    queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch, other: Any
-) -> None:
-    """When one of them is refused the others are sent singly, and none is forgotten when Redis goes away meanwhile."""
-    worker = make_worker(concurrency=3)
-    go_on = asyncio.Event()
-    refused: list[Any] = []
-    usual = worker.queue.run
-
-    async def run(command: Any) -> Any:
-        if not refused and any(call.sent and len(call.endings) == 1 for call in worker._pump.calls):
-            refused.append(command)
-            raise QueueUnavailable("gone in the middle")
-        return await usual(command)
-
-    monkeypatch.setattr(worker.queue, "run", run)
-
-    @worker.handler("a")
-    async def work(context: Context) -> Any:
-        await go_on.wait()
-        return {"output": {1, 2}, **REPORT} if context.task.id == "bad" else other
-
-    queue.enqueue_many([{"type": "a", "id": id, "payload": {"id": id}, "maxRetries": 1} for id in ("bad", "x", "y")])
-    started(worker)
-    await until(lambda: len(worker.running) == 3)
-    go_on.set()
-    await until(lambda: queue.counts()["in-progress"] == 0)
-    assert refused
-    wanted = State.COMPLETED if other is REPORT else State.DEAD_LETTER
-    assert [_state(queue, id) for id in ("bad", "x", "y")] == [State.DEAD_LETTER, wanted, wanted]
-    task = queue.get("x")
-    assert task is not None
-    assert task.attempts[0].outcome == ("completed" if other is REPORT else "failed")
-
-
-async def test_what_the_queue_refuses_for_good_ends_the_worker(queue: Queue, make_worker: Make) -> None:
-    """It is raised, instead of being asked again and again; also while it waits for work."""
-    worker = make_worker()
-
-    @worker.handler("a")
-    async def work(context: Context) -> None: ...
-
-    run = started(worker)
-    await until(lambda: worker._pump.asking is not None)
-    key = queue.keys.fixed("queue")
-    before = queue.redis.hget(key, "schema")
-    queue.redis.hset(key, "schema", "999")
-    queue.redis.zadd(queue.keys.wake("a"), {"1": 0})
-    try:
-        with pytest.raises(SchemaMismatch):
-            await asyncio.wait_for(asyncio.shield(run), 10)
-    finally:
-        queue.redis.delete(key) if before is None else queue.redis.hset(key, "schema", before)
 
 
 async def test_a_handler_that_does_not_end(queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -731,120 +669,6 @@ async def test_it_announces_itself(queue: Queue, make_worker: Make) -> None:
     assert queue.agents() == []
 
 
-async def test_finishing_and_claiming_share_a_call(
-    queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One round trip for each task: its result, and the claim of the next one."""
-    worker = make_worker()
-    sent: list[str] = []
-    usual = worker.queue.run
-
-    async def run(command: Any) -> Any:
-        sent.append(command.script.name)
-        return await usual(command)
-
-    monkeypatch.setattr(worker.queue, "run", run)
-
-    @worker.handler("a")
-    async def work(context: Context) -> dict[str, Any]:
-        return REPORT
-
-    queue.enqueue_many([{"type": "a", "payload": {"n": i}} for i in range(20)])
-    started(worker)
-    await until(lambda: worker.completed == 20)
-    assert sent.count("exchange") == 21
-    assert "complete" not in sent
-
-
-async def test_a_handler_that_blocks_the_loop_for_good(queue: Queue, redis7_server: RedisServer) -> None:
-    """Its worker says what it was at and ends with an error, so that a supervisor starts another one."""
-    queue.enqueue(type="a", id="x")
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _BLOCKS, redis7_server.url, queue.name),
-        env=os.environ | {"PYTHONPATH": path},
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, said = await asyncio.wait_for(process.communicate(), 30)
-    assert process.returncode == 70
-    assert said.decode().splitlines()[-1] == "no progress for 1 s, so this worker ends; it worked on x"
-
-
-_BLOCKS = """
-import asyncio, sys, time
-from lokiredis import AsyncQueue
-from lokiredis.worker import Worker
-from lokiredis.worker.health import Health
-
-async def work(context):
-    time.sleep(600)
-
-async def main():
-    async with AsyncQueue.from_url(sys.argv[1], sys.argv[2]) as queue:
-        worker = Worker(queue, lease=600)
-        worker.handler("a")(work)
-        await Health(worker, file=None, port=None, stuck_after=1, exit_code=70).start()
-        await worker.run()
-
-asyncio.run(main())
-"""
-
-
-async def test_a_worker_that_was_stopped_goes_on(queue: Queue, redis7_server: RedisServer) -> None:
-    """By Ctrl-Z, or a machine that slept: it stood still with all that it is, and takes no offence at it."""
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _BLOCKS.replace("time.sleep(600)", "return {'decisionReport': {'why': 'a test'}}")),
-        *(redis7_server.url, queue.name),
-        env=os.environ | {"PYTHONPATH": path},
-    )
-    try:
-        await until(queue.agents)
-        process.send_signal(signal.SIGSTOP)
-        stopped = time.monotonic()
-        await until(lambda: time.monotonic() > stopped + 3)
-        process.send_signal(signal.SIGCONT)
-        again = time.monotonic()
-        await until(lambda: time.monotonic() > again + 1)
-        queue.enqueue(type="a", id="x")
-        await until(lambda: queue.counts()["completed"] == 1)
-        assert process.returncode is None
-    finally:
-        process.kill()
-        await process.wait()
-
-
-async def test_health_is_written_again_and_again(queue: Queue, make_worker: Make, tmp_path: Path) -> None:
-    """A probe takes a file that has grown old for a worker that is stuck."""
-    worker = make_worker()
-    worker.handler("a")(lambda context: REPORT)
-    file = tmp_path / "health.json"
-    health = Health(worker, file=file, port=None, stuck_after=0.4, exit_code=70)
-    started(worker)
-    await health.start()
-    try:
-        await until(file.exists)
-        first = json.loads(file.read_text())["at"]
-        await until(lambda: json.loads(file.read_text())["at"] > first)
-    finally:
-        await health.stop()
-
-
-async def test_health_replaces_no_pipe(queue: Queue, make_worker: Make, tmp_path: Path, caplog: Any) -> None:
-    """Nor /dev/null, which everybody needs."""
-    worker = make_worker()
-    worker.handler("a")(lambda context: REPORT)
-    os.mkfifo(tmp_path / "health")
-    health = Health(worker, file=tmp_path / "health", port=None, stuck_after=0.4, exit_code=70)
-    started(worker)
-    await health.start()
-    try:
-        await until(lambda: "not a regular file" in caplog.text)
-    finally:
-        await health.stop()
-    assert (tmp_path / "health").is_fifo()
-
-
 def test_an_idle_worker_announces_itself_less_often() -> None:
     """Each third time, and it says so: a thousand idle ones shall cost the server little. News is told at once."""
     news = News((), 0, 0)
@@ -861,23 +685,3 @@ def test_an_idle_worker_announces_itself_less_often() -> None:
     assert told == [(60, 0), (60, 0), (60, 1), (60, 1)]
     announcer.tell(Told(), 0)  # type: ignore[arg-type]
     assert told[-1] == (0, 1)
-
-
-async def test_health_is_told(queue: Queue, make_worker: Make, tmp_path: Path) -> None:
-    """A file with the worker's state while it is well, gone when it has stopped."""
-    worker = make_worker()
-
-    @worker.handler("a")
-    async def work(context: Context) -> dict[str, Any]:
-        return REPORT
-
-    file = tmp_path / "health.json"
-    health = Health(worker, file=file, port=None, stuck_after=600, exit_code=70)
-    started(worker)
-    await health.start()
-    try:
-        state = await until(lambda: file.exists() and json.loads(file.read_text()))
-        assert (state["ok"], state["agent"], state["types"], state["redis"]) == (True, "me", ["a"], True)
-    finally:
-        await health.stop()
-    assert not file.exists()
