@@ -358,6 +358,7 @@ def test_the_waiting_connection_is_given_back(queue: Queue, backend: Backend, mo
         assert list(queue.events(follow=True, timeout=0.05)) == []
     followed = queue.events(follow=True, since=LONG_AGO, timeout=30)
     with following(queue):
+        wait_until(lambda: blocked(backend))
         add(queue, "last")
     assert next(followed).id == "last"
     followed.close()  # type: ignore[attr-defined]
