@@ -4,7 +4,8 @@
 -- ARGV    prefix, agent, host, request, limit (0: none), lease (ms or ''), the types between blanks, then six words per ending:
 --         complete, id, token, report, result, '' · fail, id, token, error, 'retry' or 'final', spread ·
 --         release, id, token, delay (ms), reason, ''
--- RETURN  {outcomes, claims}: an outcome is as of complete, or {code, data}; claims as of claim
+-- RETURN  {outcomes, claims}: an outcome is as of complete, or {code, data}; claims as of claim. Endings and claims are a
+--         thousand together, or a hundred claims where there are more endings
 -- ERRORS  InvalidTask
 local queue, tasks, documents, completed, cancelled, tombstones, todo, alarms, tally, paused, breakers, results, events =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13]
@@ -37,6 +38,8 @@ for at = 8, #ARGV, 6 do
   ids[#ids + 1] = ARGV[at + 1]
 end
 if #ids > 1000 then return refuse(refusal('InvalidTask', 'one call takes at most 1,000 endings', {field = 'finished'})) end
+-- A thousand endings and as many claims took 44 to 70 ms, where a call may take 50 (design rule 16).
+if limit > 0 then limit = math.min(limit, math.max(1000 - #ids, 100)) end
 if #ids > 0 then
   load(ids)
   fetch('A', ids)

@@ -117,6 +117,7 @@ def exchange(
 ) -> Command[Exchange]:
     """End many claims and take up to *limit* new ones in one round trip; 0 takes none.
 
+    Both together are 1,000 at most, save that 100 may always be taken: after many endings ask again for the rest.
     Each ending gets its own Outcome or error. While the agent is held the endings count and no claim is given.
     """
     names = arguments.task_types(types)

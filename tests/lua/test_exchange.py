@@ -240,3 +240,15 @@ def test_two_endings_of_one_claim(clocked: ClockedQueue) -> None:
     assert [type(outcome) for outcome in reply.outcomes] == [DecisionReportMissing, Outcome]
     assert clocked.get("x").result is None
     assert clocked.redis.hgetall(clocked.keys.fixed("results")) == {}
+
+
+@pytest.mark.parametrize(("ended", "given"), [(0, 1000), (300, 700), (950, 100)])
+def test_endings_and_claims_are_a_thousand_together(clocked: ClockedQueue, ended: int, given: int) -> None:
+    """A call must not run long (rule 16); a hundred claims may always be taken, and the next call takes the rest."""
+    add_many(clocked, 1000)
+    add_many(clocked, 1000, "z")
+    claims = clocked.claim_many(AGENT, "a", ended) if ended else []
+    reply = clocked.exchange(AGENT, "a", finished=[Finished(c, decision_report=REPORT) for c in claims], limit=1000)
+    assert (len(reply.outcomes), len(reply.claims)) == (ended, given)
+    rest = clocked.exchange(AGENT, "a", limit=1000)
+    assert len(rest.claims) == min(1000, 2000 - ended - given)
