@@ -57,6 +57,10 @@ class Watch:
         """Seconds after which the same call is sent again, or raises. Another call would leave its claim behind."""
         raise error
 
+    def later(self) -> float:
+        """Seconds that the call is to wait for something else first; 0: it may be sent again now."""
+        return 0.0
+
     def back(self) -> None:
         """There is an answer."""
 
@@ -124,6 +128,8 @@ def _answered(command: Command[T], watch: Watch) -> Steps[T]:
             answer: T = yield command
         except QueueUnavailable as e:
             yield Sleep(watch.away(e), command)
+            while pause := watch.later():
+                yield Sleep(pause, command)
         else:
             watch.back()
             return answer

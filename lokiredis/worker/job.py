@@ -32,6 +32,8 @@ class Job:
     #: Whether the answer that gave it came after an outage: what became of the claim meanwhile nobody knows.
     late: bool = False
     held_until: float = field(init=False)
+    #: time.monotonic() before the last call about this claim that the queue has answered, whatever it said.
+    heard: float = field(init=False)
     limit: float = field(init=False)
     #: Seconds that the attempt may take. It and the type are read apart from the task, most of which is JSON.
     timeout: float = field(init=False)
@@ -44,12 +46,14 @@ class Job:
 
     def __post_init__(self) -> None:
         self.held_until = self.asked + self.claim.lease
+        self.heard = self.asked
         self.timeout = self.claim.record.timeout
         self.limit = self.asked + self.timeout
 
     def renewed(self, asked: float) -> None:
         """A heartbeat came through that was sent then."""
         self.held_until = max(self.held_until, asked + self.claim.lease)
+        self.heard = asked
 
     def confirmed(self, asked: float, deadline: datetime) -> None:
         """The first heartbeat of a claim whose answer came late, sent at *asked*: by it the attempt is only so old.

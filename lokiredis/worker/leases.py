@@ -15,6 +15,7 @@ from ..errors import LokiRedisError, QueueUnavailable, StaleClaim, TaskNotFound
 from ..models import Heartbeat
 from ..queue import Queue
 from .job import Job, Stop
+from .outage import Backoff
 
 log = logging.getLogger("lokiredis.worker")
 
@@ -44,8 +45,10 @@ class Leases:
         self._told = told
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
-        self._ended = threading.Event()
+        self._ended = False
+        self._woken = threading.Event()
         self._away = False
+        self._backoff = Backoff()
         self._thread = threading.Thread(target=self._run, name="lokiredis-leases", daemon=True)
 
     def start(self) -> None:
@@ -54,7 +57,13 @@ class Leases:
 
     def end(self) -> None:
         """Renew no more, without waiting for a call that is under way."""
-        self._ended.set()
+        self._ended = True
+        self._woken.set()
+
+    def soon(self) -> None:
+        """Renew now; in an outage it tries all the time."""
+        if not self._away:
+            self._woken.set()
 
     def stop(self, patience: float | None = None) -> None:
         """Renew no more; returns when the last call has ended, or after so many seconds without an answer."""
@@ -80,10 +89,15 @@ class Leases:
 
     def _renew_until_ended(self) -> None:
         self._tell(self.lease / 3)
-        while not self._ended.wait(self._pause()):
+        while True:
+            self._woken.wait(self._pause())
+            self._woken.clear()
+            if self._ended:
+                break
             try:
-                self._tell(self.lease / 3)
                 self._renew_all()
+                if not self._away:
+                    self._tell(self.lease / 3)
             except Exception:
                 log.exception("the claims were not renewed")  # but will be: without this thread all leases would end
         self._tell(0)
@@ -91,6 +105,8 @@ class Leases:
     def _renew_all(self) -> None:
         with self._lock:
             jobs = list(self._jobs.values())
+        if not jobs:
+            self._away = False  # then nothing asks any more whether Redis is back
         for first in range(0, len(jobs), _AT_ONCE):
             self._renew(jobs[first : first + _AT_ONCE])
 
@@ -101,22 +117,24 @@ class Leases:
                 self._announce(self.queue, every)
 
     def _pause(self) -> float:
-        """A third of the shortest lease: two renewals may fail before one runs out."""
+        """A third of the shortest lease: two renewals may fail before one runs out. In an outage: soon."""
         with self._lock:
-            return min([self.lease, *(job.claim.lease for job in self._jobs.values())]) / 3
+            pause = min([self.lease, *(job.claim.lease for job in self._jobs.values())]) / 3
+        return min(pause, self._backoff.next()) if self._away else pause
 
     def _renew(self, jobs: list[Job]) -> None:
         asked = time.monotonic()
         try:
             answers = self.queue.heartbeat_many([job.claim for job in jobs])
         except QueueUnavailable as e:
-            self._outage(e)
+            self._tried(e)
             return
         except LokiRedisError as e:
             log.warning("the claims can't be renewed: %s", e)
             return
-        self._outage(None)
+        self._tried(None)
         for job, answer in zip(jobs, answers, strict=True):
+            job.heard = asked
             if isinstance(answer, Heartbeat):
                 if answer.cancelled:
                     self._told(job, Stop.CANCELLED)
@@ -127,9 +145,14 @@ class Leases:
             else:
                 log.warning("%s: %s", job.claim.id, answer)
 
+    def _tried(self, away: QueueUnavailable | None) -> None:
+        self._outage(away)
+        self._away = away is not None
+        if not self._away:
+            self._backoff.reset()
+
     def _say(self, away: QueueUnavailable | None) -> None:
         if away and not self._away:
             log.warning("the claims can't be renewed: %s", away)
         elif self._away and not away:
             log.info("the claims are renewed again")
-        self._away = away is not None

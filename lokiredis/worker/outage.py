@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 
 from .. import steps
 from ..errors import QueueUnavailable
@@ -11,6 +13,8 @@ log = logging.getLogger("lokiredis.worker")
 
 #: After a refused call, before the next, in seconds: first, longest.
 _FIRST, _LONGEST = 0.1, 5.0
+#: After an outage a claim waits until the worker's own leases are renewed, and looks so often whether they are.
+DOUBT = 0.05
 
 
 class Backoff:
@@ -35,9 +39,12 @@ class Outage:
 
     def __init__(self) -> None:
         self.away = False
+        #: time.monotonic() when a call was not answered the last time.
+        self.failed = 0.0
 
     def begins(self, error: QueueUnavailable) -> None:
         """A call was not answered."""
+        self.failed = time.monotonic()
         if not self.away:
             log.warning("%s; going on as soon as it is back", error)
         self.away = True
@@ -50,10 +57,11 @@ class Outage:
 
 
 class Watch(steps.Watch):
-    """A worker's waiting claim sits every outage out."""
+    """A worker's waiting claim sits every outage out; ``in_doubt``: whether it must wait even longer."""
 
-    def __init__(self, outage: Outage) -> None:
+    def __init__(self, outage: Outage, in_doubt: Callable[[], bool]) -> None:
         self._outage = outage
+        self._in_doubt = in_doubt
         self._backoff = Backoff()
         #: Whether a call was not answered at first.
         self.late = False
@@ -63,6 +71,10 @@ class Watch(steps.Watch):
         self.late = True
         self._outage.begins(error)
         return self._backoff.next()
+
+    def later(self) -> float:
+        """So long, while a claim could cost the worker what it holds."""
+        return DOUBT if self._in_doubt() else 0.0
 
     def back(self) -> None:
         """There is an answer."""

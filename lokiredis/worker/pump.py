@@ -19,7 +19,7 @@ from ..errors import DecisionReportMissing, InvalidTask, LokiRedisError, QueueUn
 from ..models import Claim, Exchange, Failed, Finished, Released
 from ..queue import AsyncQueue
 from .job import Job, Stop
-from .outage import Backoff, Outage, Watch
+from .outage import DOUBT, Backoff, Outage, Watch
 from .outcomes import Ending
 from .runs import Runs
 
@@ -30,6 +30,8 @@ log = logging.getLogger("lokiredis.worker")
 _WAIT = 600.0
 #: How many calls may be under way, and what one of them is for at least, in endings or claims, if there are so many.
 _CALLS, _LEAST = 4, 8
+#: Renewals are tried every few seconds in an outage. Where none gets through, nor fails, claiming goes on after this.
+_LONGEST_DOUBT = 15.0
 #: When it stops: how long it waits for handlers that do not end, or tries to tell Redis of its tasks, in seconds.
 LAST_WORDS = 5.0
 
@@ -75,6 +77,8 @@ class Pump:
         self.calls: dict[_Call, asyncio.Task[None]] = {}
         #: So many endings go in a call each, for the queue refused one of them.
         self._singly = 0
+        #: The last failed call after which all that we hold has been renewed, or is known to be lost.
+        self._settled = 0.0
         #: The claim that waits on the server.
         self.asking: asyncio.Task[Any] | None = None
         self._asked_to_end = False
@@ -178,7 +182,7 @@ class Pump:
 
     async def _ask(self) -> None:
         """Wait on the server for one task: then there may be more."""
-        watch = self.watch = Watch(self._outage)
+        watch = self.watch = Watch(self._outage, self._in_doubt)
         try:
             while not self._stopping:
                 found = await self._queue._claim_watched(
@@ -205,6 +209,9 @@ class Pump:
         found: Exchange | None = None
         try:
             while found is None:
+                if call.limit and self._in_doubt():
+                    await asyncio.sleep(DOUBT)
+                    continue
                 try:
                     found = await self._exchange(call)
                 except QueueUnavailable as e:
@@ -248,9 +255,22 @@ class Pump:
     def _next_call(self) -> _Call:
         endings = self._runs.endings
         most = 1 if self._singly else self._most
-        limit = 0 if self._singly else min(self._wanted(), self._most)
+        limit = 0 if self._singly or (endings and self._in_doubt()) else min(self._wanted(), self._most)
         self._singly = max(self._singly - 1, 0)
         return _Call([endings.popleft() for _ in range(min(len(endings), most))], limit, time.monotonic())
+
+    def _in_doubt(self) -> bool:
+        """Whether a claim must wait, after an outage, until our own leases are renewed and our endings are told.
+
+        A claim makes the queue charge what has run out by then (design rule 6): our own work, of all things.
+        """
+        failed = self._outage.failed
+        if failed == self._settled or time.monotonic() - failed > _LONGEST_DOUBT:
+            return False
+        if self._runs.in_doubt(failed):
+            return True
+        self._settled = failed
+        return False
 
     def _take_apart(self, endings: list[tuple[Job, Ending]], error: InvalidTask) -> None:
         """One ending can't be sent, such as a result that is no JSON: it becomes a failure, the others go on."""

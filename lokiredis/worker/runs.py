@@ -99,6 +99,13 @@ class Runs:
         if job is not None and job.claim.token == token:
             self.stop(job, Stop.CANCELLED)
 
+    def in_doubt(self, since: float) -> bool:
+        """Whether the queue has yet to answer for a claim of ours since then (time.monotonic()): it is asked now."""
+        doubt = any(job.heard < since for job in self.jobs.values())
+        if doubt:
+            self._leases.soon()
+        return doubt
+
     def hand_back(self) -> None:
         """Handlers that take no notice of their end do not keep the worker, nor their tasks."""
         for job in self.running:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from lokiredis import AsyncQueue, Queue, State
-from lokiredis.worker import Context, Worker
+from lokiredis.worker import Context, Worker, outage
 
 from ..conftest import lacking
 from ..servers import RedisServer, programs
@@ -221,6 +221,38 @@ async def test_work_goes_on_where_two_at_it_do_no_harm(
         said = [record.getMessage() for record in caplog.records]
         assert len([line for line in said if line.endswith("going on as soon as it is back")]) == 1
         assert said.count("Redis is back") == 1
+        worker.stop()
+        await asyncio.wait_for(run, 20)
+
+
+async def test_it_renews_before_it_claims(
+    mortal: RedisServer, queue_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim makes the queue charge what has run out: sent before the heartbeats it ends the worker's own work."""
+    monkeypatch.setattr(outage.Watch, "away", lambda watch, error: watch._outage.begins(error) or 0.01)
+    async with AsyncQueue.from_url(mortal.url, queue_name, retry_for=0.05) as used:
+        worker = Worker(used, agent="me", lease=2, concurrency=2, on_lost_lease="continue")
+        go_on = asyncio.Event()
+
+        @worker.handler("a")
+        async def work(context: Context) -> dict[str, Any]:
+            await go_on.wait()
+            return REPORT
+
+        with mortal.client() as client:
+            Queue(client, queue_name).enqueue(type="a", id="x")
+        run = started(worker)
+        await until(lambda: worker.running and worker.running[0].begun)
+        [job] = worker.running
+        await asyncio.to_thread(mortal.kill)
+        await until(lambda: time.monotonic() > job.held_until + 0.5)
+        await asyncio.to_thread(mortal.restart)
+        await until(lambda: not worker.away and (time.monotonic() < job.held_until or worker.running != [job]))
+        await used.enqueue(type="a", id="y", idempotency_key="")
+        await until(lambda: len(worker.running) == 2)
+        go_on.set()
+        await until(lambda: worker.completed == 2)
+        assert ((await used.get("x")).retries, (await used.get("y")).retries) == (0, 0)
         worker.stop()
         await asyncio.wait_for(run, 20)
 
