@@ -64,6 +64,10 @@ class Sentinel:
             except redis.RedisError:
                 return None
 
+    def tail(self) -> str:
+        """The end of its log, for messages."""
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
+
     def master(self) -> dict[str, str]:
         """What it knows of the master."""
         said = self.ask("SENTINEL", "MASTER", SERVICE) or []
@@ -82,7 +86,7 @@ class SentinelFleet:
         self.sentinels = [Sentinel(program, self.servers[0].port, quorum=2) for _ in range(3)]
 
     def __enter__(self) -> SentinelFleet:
-        wait_until(self._is_ready, 30, "three sentinels that know each other and the replica")
+        wait_until(self._is_ready, 30, "three sentinels that know each other and the replica", told=self._told)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -109,6 +113,9 @@ class SentinelFleet:
     def _is_ready(self) -> bool:
         found = [sentinel.master() for sentinel in self.sentinels]
         return all(one.get("num-other-sentinels") == "2" and one.get("num-slaves") == "1" for one in found)
+
+    def _told(self) -> str:
+        return "\n\n".join([*(one.tail() for one in self.sentinels), *(one.tail() for one in self.servers)])
 
 
 class _Guarded(RedisServer):

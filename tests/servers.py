@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from itertools import count, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -32,6 +33,7 @@ Version = tuple[int, int, int]
 _SLOTS = 16384
 _LONGEST_SOCKET_PATH = 107
 _START_TRIES = 5
+_PORTS = 300
 
 
 @cache
@@ -333,13 +335,25 @@ def _short_folder() -> Path:
     return folder
 
 
+def _own_ports() -> Iterator[int]:
+    """The ports of this test process in turn: another one's server could begin on the port of one that was killed.
+
+    All are below the range that the kernel gives to outgoing connections, which could sit on one during a restart.
+    """
+    worker = re.fullmatch(r"gw(\d+)", os.environ.get("PYTEST_XDIST_WORKER", ""))
+    begin, begins_at = 20_000 + _PORTS * (int(worker[1]) % 8 if worker else 8), random.SystemRandom().randrange(_PORTS)
+    return (begin + (begins_at + number) % _PORTS for number in count())
+
+
+_ports = _own_ports()
+
+
 def free_port() -> int:
     """A loopback port that was free just now, its cluster bus port (10,000 above) too."""
-    # Below the range that the kernel gives to outgoing connections: one of those could sit on it during a restart.
-    for port in random.SystemRandom().sample(range(20_000, 22_000), 200):
+    for port in islice(_ports, _PORTS):
         if _is_free(port) and _is_free(port + 10_000):
             return port
-    raise RuntimeError("no free port from 20000 to 22000")
+    raise RuntimeError("none of the ports of this test process is free")
 
 
 def _is_free(port: int) -> bool:

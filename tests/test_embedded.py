@@ -23,6 +23,8 @@ from lokiredis import embedded, machine, server_program
 from lokiredis.embedded import EmbeddedServer, ensure, find_folder
 from lokiredis.errors import LokiRedisError, NoServer, QueueUnavailable, UnsupportedServer
 
+from .servers import free_port
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -177,12 +179,6 @@ def wrapper(path: Path, program: str, command: str) -> Path:
     path.write_text(f'#!/bin/sh\n[ "$1" = --version ] && exec {program} --version\n{command}\n')
     path.chmod(0o755)
     return path
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class TestStart:

@@ -13,8 +13,13 @@ T = TypeVar("T")
 _PAUSE = 0.005
 
 
-def wait_until(condition: Callable[[], T], timeout: float = 10, what: str = "") -> T:
-    """The first true value of ``condition``, asked every few ms; fails after ``timeout`` seconds, naming ``what``."""
+def wait_until(
+    condition: Callable[[], T], timeout: float = 10, what: str = "", *, told: Callable[[], str] | None = None
+) -> T:
+    """The first true value of ``condition``, asked every few ms; fails after ``timeout`` seconds, naming ``what``.
+
+    ``told`` gives what else the failure shows.
+    """
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
@@ -22,5 +27,7 @@ def wait_until(condition: Callable[[], T], timeout: float = 10, what: str = "") 
             return value
         if time.monotonic() >= deadline:
             name = what or getattr(condition, "__name__", repr(condition))
-            pytest.fail(f"waited {timeout:g} s in vain for: {name} (last value {value!r})")
+            pytest.fail(
+                f"waited {timeout:g} s in vain for: {name} (last value {value!r})" + (f"\n{told()}" if told else "")
+            )
         time.sleep(_PAUSE)

@@ -101,4 +101,6 @@ def _resolve(queue: Queue, found: NoClaim) -> None:
     dead = queue.list("dead-letter", limit=1000).tasks
     assert dead, "tasks are blocked, and nothing that they wait for can be done"
     for task in dead:
-        queue.resolve_dead(task.id, {"by": "hand"})
+        # The one before it was its canary: completed now, that has released the rest of its group.
+        if queue.get(task.id).state == State.DEAD_LETTER:
+            queue.resolve_dead(task.id, {"by": "hand"})
