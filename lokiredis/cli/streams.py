@@ -22,9 +22,9 @@ def mend() -> bool:
     if streams.stdout is None:
         streams.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w", closefd=False)), "utf-8")
     encoding = "utf-8" if streams.stderr is None else streams.stderr.encoding
-    streams.stderr = io.TextIOWrapper(
-        io.BufferedWriter(_Forgiving(2, "w", closefd=False)), encoding, "backslashreplace", line_buffering=True
-    )
+    # Without a buffer: one that a signal interrupts behind its back, as it has written, writes its line again.
+    raw: Any = _Forgiving(2, "w", closefd=False)
+    streams.stderr = io.TextIOWrapper(raw, encoding, "backslashreplace", write_through=True)
     return heard
 
 
@@ -40,8 +40,11 @@ class _Forgiving(io.FileIO):
     """Standard error. What can't be said there must not change the exit code, which may be all that a script sees."""
 
     def write(self, data: Any) -> int:
-        """Write, or lose it."""
+        """Write all of it, or lose the rest."""
+        rest = memoryview(data)
         try:
-            return super().write(data)
+            while rest and (count := super().write(rest)):
+                rest = rest[count:]
         except OSError:
-            return len(data)
+            pass
+        return len(data)

@@ -68,3 +68,34 @@ def test_a_claim_whose_token_nobody_can_read_is_not_kept(redirection: str, words
     assert ran.code == 1
     assert ran.err.count("\n") == 1
     assert program("show", "x", "--json").data["state"] == "pending"
+
+
+_INTERRUPTED = """
+import sys
+from lokiredis.cli.streams import mend
+
+def interrupt(frame, event, called):
+    if event == "c_return" and called.__name__ == "write" and frame.f_code.co_name == "write":
+        sys.setprofile(None)
+        raise KeyboardInterrupt
+
+mend()
+sys.setprofile(interrupt)
+try:
+    sys.stderr.write("all is well\\n")
+except KeyboardInterrupt:
+    sys.stderr.write("stopped\\n")
+"""
+
+
+def test_a_line_is_said_once() -> None:
+    """Even when a signal ends the process right after it was written."""
+    ran = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ran.stderr == "all is well\nstopped\n"
