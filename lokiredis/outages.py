@@ -38,12 +38,22 @@ from .errors import LokiRedisError, QueueFull, QueueUnavailable, from_reply
 #: All that a call may fail with; a cluster client of redis-py has a tree of its own.
 FAILURES = (RedisError, OSError, RedisClusterException)
 RETRYABLE = (ConnectionError, TimeoutError, OSError)
-#: UNBLOCKED is what a waiting client is told when its server becomes a replica.
-_PASSING = ("UNBLOCKED ", "BUSY ", "LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "NOREPLICAS ")
+#: UNBLOCKED is what a waiting client is told when its server becomes a replica, MISCONF while the disk there is full.
+_PASSING = (
+    "UNBLOCKED ",
+    "BUSY ",
+    "LOADING ",
+    "READONLY ",
+    "MASTERDOWN ",
+    "CLUSTERDOWN ",
+    "TRYAGAIN ",
+    "NOREPLICAS ",
+    "MISCONF ",
+)
 # Of these redis-py takes that word off.
 _PASSING_ERRORS = (BusyLoadingError, ReadOnlyError, ClusterDownError, TryAgainError, RedisClusterException, *RETRYABLE)
 # Redis 6.2 puts the words of its own around what a command inside a script was refused with.
-_PASSING_IN_SCRIPT = re.compile(r"@user_script: ?\d+: -(?:READONLY|NOREPLICAS|CLUSTERDOWN) ")
+_PASSING_IN_SCRIPT = re.compile(r"@user_script: ?\d+: -(?:READONLY|NOREPLICAS|CLUSTERDOWN|MISCONF) ")
 # What a command inside a script may not do is told by 7.0 and older in the first words, by newer ones in the second.
 _NOT_ALLOWED_IN_SCRIPT = re.compile(r"The user executing the script can't|ACL failure in script")
 _HOPELESS_TLS = re.compile(r"CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from ..errors import LokiRedisError, QueueUnavailable, StaleClaim, TaskNotFound
@@ -20,7 +20,24 @@ from .outage import Backoff
 log = logging.getLogger("lokiredis.worker")
 
 #: A call takes at most 1,000 claims.
-_AT_ONCE = 1000
+AT_ONCE = 1000
+
+
+def hear(
+    jobs: Sequence[Job], answers: Sequence[Heartbeat | LokiRedisError], asked: float, told: Callable[[Job, Stop], None]
+) -> None:
+    """Note how heartbeats that were sent at *asked* were answered; *told* hears of claims that ended without us."""
+    for job, answer in zip(jobs, answers, strict=True):
+        job.heard = asked
+        if isinstance(answer, Heartbeat):
+            if answer.cancelled:
+                told(job, Stop.CANCELLED)
+            else:
+                job.renewed(asked)
+        elif isinstance(answer, (StaleClaim, TaskNotFound)):
+            told(job, Stop.LOST)
+        else:
+            log.warning("%s: %s", job.claim.id, answer)
 
 
 class Leases:
@@ -45,8 +62,7 @@ class Leases:
         self._told = told
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
-        self._ended = False
-        self._woken = threading.Event()
+        self._ended = threading.Event()
         self._away = False
         self._backoff = Backoff()
         self._thread = threading.Thread(target=self._run, name="lokiredis-leases", daemon=True)
@@ -57,13 +73,7 @@ class Leases:
 
     def end(self) -> None:
         """Renew no more, without waiting for a call that is under way."""
-        self._ended = True
-        self._woken.set()
-
-    def soon(self) -> None:
-        """Renew now; in an outage it tries all the time."""
-        if not self._away:
-            self._woken.set()
+        self._ended.set()
 
     def stop(self, patience: float | None = None) -> None:
         """Renew no more; returns when the last call has ended, or after so many seconds without an answer."""
@@ -89,11 +99,7 @@ class Leases:
 
     def _renew_until_ended(self) -> None:
         self._tell(self.lease / 3)
-        while True:
-            self._woken.wait(self._pause())
-            self._woken.clear()
-            if self._ended:
-                break
+        while not self._ended.wait(self._pause()):
             try:
                 self._renew_all()
                 if not self._away:
@@ -107,8 +113,8 @@ class Leases:
             jobs = list(self._jobs.values())
         if not jobs:
             self._away = False  # then nothing asks any more whether Redis is back
-        for first in range(0, len(jobs), _AT_ONCE):
-            self._renew(jobs[first : first + _AT_ONCE])
+        for first in range(0, len(jobs), AT_ONCE):
+            self._renew(jobs[first : first + AT_ONCE])
 
     def _tell(self, every: float) -> None:
         """Not to be heard is no reason to end anything: leases decide."""
@@ -133,17 +139,7 @@ class Leases:
             log.warning("the claims can't be renewed: %s", e)
             return
         self._tried(None)
-        for job, answer in zip(jobs, answers, strict=True):
-            job.heard = asked
-            if isinstance(answer, Heartbeat):
-                if answer.cancelled:
-                    self._told(job, Stop.CANCELLED)
-                else:
-                    job.renewed(asked)
-            elif isinstance(answer, (StaleClaim, TaskNotFound)):
-                self._told(job, Stop.LOST)
-            else:
-                log.warning("%s: %s", job.claim.id, answer)
+        hear(jobs, answers, asked, self._told)
 
     def _tried(self, away: QueueUnavailable | None) -> None:
         self._outage(away)

@@ -19,6 +19,7 @@ from ..errors import DecisionReportMissing, InvalidTask, LokiRedisError, QueueUn
 from ..models import Claim, Exchange, Failed, Finished, Released
 from ..queue import AsyncQueue
 from .job import Job, Stop
+from .leases import AT_ONCE, hear
 from .outage import DOUBT, Backoff, Outage, Watch
 from .outcomes import Ending
 from .runs import Runs
@@ -30,8 +31,6 @@ log = logging.getLogger("lokiredis.worker")
 _WAIT = 600.0
 #: How many calls may be under way, and what one of them is for at least, in endings or claims, if there are so many.
 _CALLS, _LEAST = 4, 8
-#: Renewals are tried every few seconds in an outage. Where none gets through, nor fails, claiming goes on after this.
-_LONGEST_DOUBT = 15.0
 #: When it stops: how long it waits for handlers that do not end, or tries to tell Redis of its tasks, in seconds.
 LAST_WORDS = 5.0
 
@@ -78,7 +77,8 @@ class Pump:
         #: So many endings go in a call each, for the queue refused one of them.
         self._singly = 0
         #: The last failed call after which all that we hold has been renewed, or is known to be lost.
-        self._settled = 0.0
+        self._sure_of = 0.0
+        self._renewing: asyncio.Task[None] | None = None
         #: The claim that waits on the server.
         self.asking: asyncio.Task[Any] | None = None
         self._asked_to_end = False
@@ -109,10 +109,11 @@ class Pump:
     async def end(self, patience: float = LAST_WORDS) -> None:
         """Send nothing more: a claim that comes in this moment is handed back, within so many seconds."""
         await self._end_asking(patience)
-        for carrying in self.calls.values():
-            carrying.cancel()
-        if self.calls:
-            await asyncio.wait(list(self.calls.values()), timeout=patience)
+        under_way = [*self.calls.values(), *([self._renewing] if self._renewing else [])]
+        for one in under_way:
+            one.cancel()
+        if under_way:
+            await asyncio.wait(under_way, timeout=patience)
 
     async def _end_asking(self, patience: float = LAST_WORDS) -> None:
         if self.asking is not None:
@@ -152,8 +153,9 @@ class Pump:
         if not runs.jobs and not self.calls:
             return True
         # Nobody is there to take the last endings, or to tell what an unanswered call claimed: the tasks come back with
-        # the end of their leases.
-        if self._outage.away and (now >= ends + LAST_WORDS or (self._hurry and not runs.running)):
+        # the end of their leases. Each was tried, for it may be the heartbeats alone that reach nobody.
+        tried = not runs.running and not runs.endings and all(call.late for call in self.calls)
+        if self._outage.away and (now >= ends + LAST_WORDS or (self._hurry and tried)):
             log.warning("Redis is away: %d tasks could not be handed back", len(runs.jobs))
             return True
         if now >= ends + LAST_WORDS:
@@ -260,17 +262,45 @@ class Pump:
         return _Call([endings.popleft() for _ in range(min(len(endings), most))], limit, time.monotonic())
 
     def _in_doubt(self) -> bool:
-        """Whether a claim must wait, after an outage, until our own leases are renewed and our endings are told.
+        """Whether a claim must wait, after an outage, until our own leases are renewed; they are from now on.
 
         A claim makes the queue charge what has run out by then (design rule 6): our own work, of all things.
         """
         failed = self._outage.failed
-        if failed == self._settled or time.monotonic() - failed > _LONGEST_DOUBT:
+        if failed != self._sure_of and not self._unheard(failed):
+            self._sure_of = failed
+        if failed == self._sure_of:
             return False
-        if self._runs.in_doubt(failed):
-            return True
-        self._settled = failed
-        return False
+        if self._renewing is None:
+            self._renewing = asyncio.ensure_future(self._renew())
+        return True
+
+    def _unheard(self, since: float) -> list[Job]:
+        """What the queue has said nothing of since then (time.monotonic()), as many as go in a call."""
+        return [job for job in self._runs.jobs.values() if job.heard < since][:AT_ONCE]
+
+    async def _renew(self) -> None:
+        """Until the queue has answered for all of them. The thread that renews may be the one that can't reach it."""
+        backoff = Backoff()
+        try:
+            while jobs := self._unheard(failed := self._outage.failed):
+                asked = time.monotonic()
+                try:
+                    command = commands.heartbeat_many(self._queue.keys, [job.claim for job in jobs])
+                    answers = await self._queue.run(command)
+                except QueueUnavailable as e:
+                    self._outage.begins(e)
+                    await asyncio.sleep(backoff.next())
+                    continue
+                hear(jobs, answers, asked, self._runs.stop)
+        except LokiRedisError as e:
+            log.warning("the claims can't be renewed: %s", e)
+            self._sure_of = failed  # claiming goes on
+        except Exception as e:
+            self._refused = e
+            self._runs.wake.set()
+        finally:
+            self._renewing = None
 
     def _take_apart(self, endings: list[tuple[Job, Ending]], error: InvalidTask) -> None:
         """One ending can't be sent, such as a result that is no JSON: it becomes a failure, the others go on."""

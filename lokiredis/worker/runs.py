@@ -8,7 +8,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from .. import commands
@@ -21,10 +21,14 @@ from .job import Job, Stop
 from .leases import Leases
 from .outcomes import Ending, ended, raised, told
 from .starting import Starting
+from .threads import Threads
 
 log = logging.getLogger("lokiredis.worker")
 
 Handler = Callable[[Any], Any]
+
+#: How often is looked whether a run that waits for another one still has to, in seconds.
+_GLANCE = 0.5
 
 
 class Runs:
@@ -35,9 +39,8 @@ class Runs:
         self._handlers = handlers
         #: By type: to ask costs as much as a claim does.
         self._is_async: dict[str, bool] = {}
-        self._concurrency = concurrency
         self._leases: Leases
-        self._threads: ThreadPoolExecutor
+        self._threads = Threads()
         #: All whose ending the queue has not answered yet, by id.
         self.jobs: dict[str, Job] = {}
         self.endings: deque[tuple[Job, Ending]] = deque()
@@ -55,7 +58,6 @@ class Runs:
     def start(self, leases: Leases) -> None:
         """Be ready to begin; *leases* renews what is held."""
         self._leases = leases
-        self._threads = ThreadPoolExecutor(self._concurrency, "lokiredis-handler")
 
     async def end(self, seconds: float) -> None:
         """Stop what still runs, for nobody will tell of its end any more; wait so long for it."""
@@ -64,17 +66,18 @@ class Runs:
             self.stop(job, Stop.SHUTDOWN)
         if running:
             await asyncio.wait(running, timeout=seconds)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.end()
 
     def begin(self, claim: Claim, asked: float, *, late: bool = False) -> Job:
         """Work on a claim, which was asked for at *asked* (time.monotonic()); *late*: before an outage."""
         job = Job(claim, asked, late)
-        if before := self.jobs.get(claim.id):
+        before = self.jobs.get(claim.id)
+        if before is not None:
             self.stop(before, Stop.LOST)  # who gives the task anew has forgotten that claim, or ended it
         self.jobs[claim.id] = job
         self.free -= 1
         self._leases.hold(job)
-        job.work = asyncio.get_running_loop().create_task(self._work(job))
+        job.work = asyncio.get_running_loop().create_task(self._work(job, before))
         return job
 
     def forget(self, job: Job) -> None:
@@ -99,24 +102,23 @@ class Runs:
         if job is not None and job.claim.token == token:
             self.stop(job, Stop.CANCELLED)
 
-    def in_doubt(self, since: float) -> bool:
-        """Whether the queue has yet to answer for a claim of ours since then (time.monotonic()): it is asked now."""
-        doubt = any(job.heard < since for job in self.jobs.values())
-        if doubt:
-            self._leases.soon()
-        return doubt
-
     def hand_back(self) -> None:
         """Handlers that take no notice of their end do not keep the worker, nor their tasks."""
         for job in self.running:
             log.warning("%s: its handler does not end; the task is handed back all the same", job.claim.id)
             job.work = None
-            self.endings.append((job, Released(job.claim, reason=Stop.SHUTDOWN.value)))
+            ending = _ending_of_stopped(job, None)
+            if ending is None:
+                self.forget(job)
+            else:
+                self.endings.append((job, ending))
 
-    async def _work(self, job: Job) -> None:
+    async def _work(self, job: Job, before: Job | None = None) -> None:
         """Run the handler to its end, and leave the ending for the pump."""
         ending: Ending | None = None
         try:
+            if before is not None and before.work is not None:
+                await self._until_ended(before.work, job)
             if job.stopped is None and await self._is_held(job):
                 job.begun = True
                 ending = await self._outcome(job)
@@ -124,6 +126,11 @@ class Runs:
             if job.stopped is None:  # nobody here cancelled it: the handler met the end of something of its own
                 ending = raised(job.claim, e)
                 log.warning("%s %s", job.claim.id, told(ending))
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as e:  # such as a test framework's own: nobody would hear of it, and the slot be lost
+            ending = raised(job.claim, e)
+            log.warning("%s %s", job.claim.id, told(ending))
         if job.work is None:
             return  # it took too long to end, and was handed back
         if job.stopped is not None:
@@ -135,6 +142,11 @@ class Runs:
         else:
             self.endings.append((job, ending))
             self.wake.set()
+
+    async def _until_ended(self, before: asyncio.Task[None], job: Job) -> None:
+        """The run before it of the same task cleans up: two at once would be in each other's way."""
+        while not before.done() and job.stopped is None:
+            await asyncio.wait([before], timeout=_GLANCE)
 
     async def _is_held(self, job: Job) -> bool:
         """Only after an outage is there a doubt: the task may be cancelled, or another agent's, by now."""
@@ -159,7 +171,12 @@ class Runs:
         if job.thread is not None and not job.thread.done():
             log.warning("%s: its handler goes on in its thread, and keeps the slot", job.claim.id)
             loop = asyncio.get_running_loop()
-            job.thread.add_done_callback(lambda _: loop.call_soon_threadsafe(self._slot_is_free))
+
+            def give_back(_: object) -> None:
+                with suppress(RuntimeError):  # a loop that is closed has no use for the slot
+                    loop.call_soon_threadsafe(self._slot_is_free)
+
+            job.thread.add_done_callback(give_back)
         else:
             self._slot_is_free()
 

@@ -127,6 +127,52 @@ async def test_an_outage_longer_than_any_retry(
     assert len([line for line in said if "cannot be reached" in line]) == 1, said
 
 
+async def test_heartbeats_alone_reach_nobody(
+    mortal: RedisServer, queue_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their connections are others: the worker renews by its own, claims on, and in the end hands back what it has."""
+    async with _worker(mortal.url, queue_name, 1.5, concurrency=2) as (worker, gate, _):
+        _add(mortal, queue_name, "long")
+        await until(lambda: gate.begun == ["long"])
+
+        def refused(claims: Any) -> Any:
+            raise QueueUnavailable("refused")
+
+        monkeypatch.setattr(worker._runs._leases.queue, "heartbeat_many", refused)
+        for number in range(8):
+            await until(lambda: worker._outage.failed > worker._pump._sure_of, "a refused heartbeat")
+            _add(mortal, queue_name, f"short-{number}")
+            await until(lambda number=number: f"short-{number}" in gate.begun)  # type: ignore[misc]
+        await until(lambda: worker.completed == 8)
+        await until(lambda: worker.away, "a refused heartbeat")
+        worker.stop()
+    with mortal.client() as client:
+        [attempt] = Queue(client, queue_name).get("long").attempts
+        assert attempt.outcome == "released"
+
+
+async def test_a_server_that_takes_no_writes_for_a_while(queue_name: str) -> None:
+    """Its disk is full, say: that is an outage too, and ends neither the worker nor what it works on."""
+    program = programs().get("redis7") or lacking("redis7: no such server")
+    config: dict[str, str | int] = {"save": "3600 1", "enable-protected-configs": "yes"}
+    with RedisServer(program, config=config) as server, server.client() as client:
+        async with _worker(server.url, queue_name, 60, concurrency=2) as (worker, gate, queue):
+            _add(server, queue_name, "long")
+            await until(lambda: gate.begun == ["long"])
+            gone = server.folder / "gone"
+            gone.mkdir()
+            client.config_set("dir", str(gone))
+            gone.rmdir()
+            client.bgsave()
+            await until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err")
+            gate.open("long")
+            await _given_up(queue, 2)
+            assert worker.away
+            client.config_set("dir", str(server.folder))
+            client.bgsave()
+            await _all_completed(server, queue_name, 1)
+
+
 async def test_an_outage_is_no_standstill(
     mortal: RedisServer, queue_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

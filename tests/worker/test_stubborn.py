@@ -1,0 +1,153 @@
+"""Handlers that do not end as they should: the slot, the task and the process come free all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from lokiredis import Queue, State
+from lokiredis.worker import Context, Worker
+from lokiredis.worker.job import Stop
+
+from .conftest import ROOT, started, until
+
+REPORT: dict[str, Any] = {"decisionReport": {"why": "asked for"}}
+
+Make = Callable[..., Worker]
+
+
+class Abort(BaseException):
+    """As a test framework's outcomes, or gevent's Timeout: no Exception."""
+
+
+@pytest.mark.parametrize("kind", ["async", "plain"])
+async def test_an_error_that_is_no_exception(queue: Queue, make_worker: Make, kind: str) -> None:
+    """It fails the attempt; unheard, it would keep its slot for ever."""
+    worker = make_worker(concurrency=1)
+
+    def plain(context: Any) -> dict[str, Any]:
+        if context.id == "x":
+            raise Abort("no more")
+        return REPORT
+
+    async def work(context: Context) -> dict[str, Any]:
+        return plain(context)
+
+    worker.handler("a")(work if kind == "async" else plain)
+    queue.enqueue(type="a", id="x", max_retries=0, priority=9)
+    queue.enqueue(type="a", id="y", idempotency_key="")
+    started(worker)
+    await until(lambda: queue.get("y").state == State.COMPLETED)
+    task = queue.get("x")
+    assert (task.state, task.last_error) == (State.DEAD_LETTER, "Abort: no more")
+
+
+class Deaf:
+    """Takes no notice of its end until it is ``free``."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.free = asyncio.Event()
+
+    async def __call__(self, context: Context) -> dict[str, Any]:
+        self.seen.append("begins")
+        while not self.free.is_set():
+            try:
+                await self.free.wait()
+            except asyncio.CancelledError:
+                self.seen.append("is told")
+        self.seen.append("ends")
+        return REPORT
+
+
+@pytest.fixture
+async def deaf(make_worker: Make) -> AsyncIterator[Deaf]:
+    """Freed before its worker is ended."""
+    made = Deaf()
+    yield made
+    made.free.set()
+
+
+async def test_a_task_that_is_given_anew(
+    queue: Queue, make_worker: Make, deaf: Deaf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the worker that still cleans up after its first run: the second begins when that has ended."""
+    worker = make_worker(concurrency=2)
+    worker.handler("a")(deaf)
+    queue.enqueue(type="a", id="x", backoff_seconds=0)
+    started(worker)
+    await until(lambda: deaf.seen)
+    [first] = worker.running
+    monkeypatch.setattr(worker._runs._leases, "_renew_all", lambda: None)
+    await until(lambda: worker.running and worker.running[0] is not first)
+    assert deaf.seen == ["begins", "is told"]
+    monkeypatch.undo()
+    deaf.free.set()
+    await until(lambda: deaf.seen.count("ends") == 2)
+    assert deaf.seen == ["begins", "is told", "ends", "begins", "ends"]
+    await until(lambda: queue.get("x").state == State.COMPLETED)
+
+
+async def test_one_that_timed_out_is_charged(
+    queue: Queue, make_worker: Make, deaf: Deaf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the worker is stopped before its handler has ended."""
+    monkeypatch.setattr("lokiredis.worker.pump.LAST_WORDS", 0.2)
+    worker = make_worker()
+    worker.handler("a")(deaf)
+    queue.enqueue(type="a", id="x", timeout=1, max_retries=0)
+    run = started(worker)
+    await until(lambda: worker.running and worker.running[0].stopped is Stop.TIMEOUT)
+    worker.stop()
+    worker.stop()
+    await until(lambda: queue.get("x").state == State.DEAD_LETTER)
+    deaf.free.set()
+    await run
+    assert str(queue.get("x").last_error).startswith("timeout")
+
+
+_ENDLESS = """
+import asyncio, sys, threading
+from lokiredis import AsyncQueue
+from lokiredis.worker import Worker
+
+async def main():
+    async with AsyncQueue.from_url(sys.argv[1], sys.argv[2]) as queue:
+        worker = Worker(queue, agent="me", grace=0)
+        loop, begun = asyncio.get_running_loop(), asyncio.Event()
+
+        @worker.handler("a")
+        def work(context):
+            loop.call_soon_threadsafe(begun.set)
+            threading.Event().wait()
+
+        run = asyncio.ensure_future(worker.run())
+        await begun.wait()
+        worker.stop()
+        worker.stop()
+        await run
+
+asyncio.run(main())
+print("ended")
+"""
+
+
+def test_a_plain_handler_that_never_ends(redis7_server: Any, queue: Queue, queue_name: str) -> None:
+    """It is handed back, and goes with the process, which does not wait for it."""
+    queue.enqueue(type="a", id="x")
+    ran = subprocess.run(
+        [sys.executable, "-c", _ENDLESS, redis7_server.url, queue_name],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (0, "ended\n"), ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert queue.get("x").state == State.PENDING
