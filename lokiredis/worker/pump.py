@@ -18,8 +18,8 @@ from ..commands import Command
 from ..errors import DecisionReportMissing, InvalidTask, LokiRedisError, QueueUnavailable
 from ..models import Claim, Exchange, Failed, Finished, Released
 from ..queue import AsyncQueue
+from .doubt import Doubt
 from .job import Job, Stop
-from .leases import AT_ONCE, hear
 from .outage import DOUBT, Backoff, Outage, Watch
 from .outcomes import Ending
 from .runs import Runs
@@ -76,9 +76,7 @@ class Pump:
         self.calls: dict[_Call, asyncio.Task[None]] = {}
         #: So many endings go in a call each, for the queue refused one of them.
         self._singly = 0
-        #: The last failed call after which all that we hold has been renewed, or is known to be lost.
-        self._sure_of = 0.0
-        self._renewing: asyncio.Task[None] | None = None
+        self._doubt = Doubt(queue, runs, outage, self._refuse)
         #: The claim that waits on the server.
         self.asking: asyncio.Task[Any] | None = None
         self._asked_to_end = False
@@ -109,7 +107,7 @@ class Pump:
     async def end(self, patience: float = LAST_WORDS) -> None:
         """Send nothing more: a claim that comes in this moment is handed back, within so many seconds."""
         await self._end_asking(patience)
-        under_way = [*self.calls.values(), *([self._renewing] if self._renewing else [])]
+        under_way = [*self.calls.values(), *([self._doubt.renewing] if self._doubt.renewing else [])]
         for one in under_way:
             one.cancel()
         if under_way:
@@ -184,7 +182,7 @@ class Pump:
 
     async def _ask(self) -> None:
         """Wait on the server for one task: then there may be more."""
-        watch = self.watch = Watch(self._outage, self._in_doubt)
+        watch = self.watch = Watch(self._outage, self._doubt)
         try:
             while not self._stopping:
                 found = await self._queue._claim_watched(
@@ -211,7 +209,7 @@ class Pump:
         found: Exchange | None = None
         try:
             while found is None:
-                if call.limit and self._in_doubt():
+                if call.limit and self._doubt():
                     await asyncio.sleep(DOUBT)
                     continue
                 try:
@@ -257,50 +255,13 @@ class Pump:
     def _next_call(self) -> _Call:
         endings = self._runs.endings
         most = 1 if self._singly else self._most
-        limit = 0 if self._singly or (endings and self._in_doubt()) else min(self._wanted(), self._most)
+        limit = 0 if self._singly or (endings and self._doubt()) else min(self._wanted(), self._most)
         self._singly = max(self._singly - 1, 0)
         return _Call([endings.popleft() for _ in range(min(len(endings), most))], limit, time.monotonic())
 
-    def _in_doubt(self) -> bool:
-        """Whether a claim must wait, after an outage, until our own leases are renewed; they are from now on.
-
-        A claim makes the queue charge what has run out by then (design rule 6): our own work, of all things.
-        """
-        failed = self._outage.failed
-        if failed != self._sure_of and not self._unheard(failed):
-            self._sure_of = failed
-        if failed == self._sure_of:
-            return False
-        if self._renewing is None:
-            self._renewing = asyncio.ensure_future(self._renew())
-        return True
-
-    def _unheard(self, since: float) -> list[Job]:
-        """What the queue has said nothing of since then (time.monotonic()), as many as go in a call."""
-        return [job for job in self._runs.jobs.values() if job.heard < since][:AT_ONCE]
-
-    async def _renew(self) -> None:
-        """Until the queue has answered for all of them. The thread that renews may be the one that can't reach it."""
-        backoff = Backoff()
-        try:
-            while jobs := self._unheard(failed := self._outage.failed):
-                asked = time.monotonic()
-                try:
-                    command = commands.heartbeat_many(self._queue.keys, [job.claim for job in jobs])
-                    answers = await self._queue.run(command)
-                except QueueUnavailable as e:
-                    self._outage.begins(e)
-                    await asyncio.sleep(backoff.next())
-                    continue
-                hear(jobs, answers, asked, self._runs.stop)
-        except LokiRedisError as e:
-            log.warning("the claims can't be renewed: %s", e)
-            self._sure_of = failed  # claiming goes on
-        except Exception as e:
-            self._refused = e
-            self._runs.wake.set()
-        finally:
-            self._renewing = None
+    def _refuse(self, error: Exception) -> None:
+        self._refused = error
+        self._runs.wake.set()
 
     def _take_apart(self, endings: list[tuple[Job, Ending]], error: InvalidTask) -> None:
         """One ending can't be sent, such as a result that is no JSON: it becomes a failure, the others go on."""

@@ -140,7 +140,7 @@ async def test_heartbeats_alone_reach_nobody(
 
         monkeypatch.setattr(worker._runs._leases.queue, "heartbeat_many", refused)
         for number in range(8):
-            await until(lambda: worker._outage.failed > worker._pump._sure_of, "a refused heartbeat")
+            await until(lambda: worker._outage.failed > worker._pump._doubt._sure_of, "a refused heartbeat")
             _add(mortal, queue_name, f"short-{number}")
             await until(lambda number=number: f"short-{number}" in gate.begun)  # type: ignore[misc]
         await until(lambda: worker.completed == 8)
