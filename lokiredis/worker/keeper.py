@@ -53,7 +53,23 @@ while more and os.path.isdir("/proc/self"):
     more = more if killed else 0
 """
 
-_NOBODY = bytes(8)
+_BYTES = 8
+
+
+class Birth:
+    """A child that is being started: memory that it shares with us, and no other child does."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, _BYTES)
+
+    @property
+    def number(self) -> int:
+        """Of the process; 0 where there was none."""
+        return int.from_bytes(self._memory[:], "little")
+
+    def announce(self, number: int) -> None:
+        """For the child."""
+        self._memory[:] = number.to_bytes(_BYTES, "little")
 
 
 class Keeper:
@@ -65,8 +81,6 @@ class Keeper:
         self._lacking = False
         self._groups: set[int] = set()
         self._mark = ""
-        #: Which number the child that is being started has: memory that it shares with us.
-        self._born = mmap.mmap(-1, len(_NOBODY))
 
     def start(self, folder: Path) -> None:
         """Begin to keep those whose files lie in this folder of the worker."""
@@ -94,15 +108,14 @@ class Keeper:
         if self._lacking or (self._process is not None and self._process.poll() is not None):
             self._replace()
 
-    def expects(self) -> None:
-        """A child is about to be started."""
-        self._born[:] = _NOBODY
+    def expects(self) -> Birth:
+        """A child is about to be started, which is to :meth:`announce` itself."""
+        return Birth()
 
-    def misses(self) -> None:
+    def misses(self, birth: Birth) -> None:
         """It was not: a number that it announced may be another process's soon, which must not be killed for it."""
-        number = int.from_bytes(self._born[:], "little")
-        if number:
-            self._tell(f"-{number}\n")
+        if birth.number:
+            self._tell(f"-{birth.number}\n")
 
     def holds(self, group: int) -> None:
         """This process group ends with the worker."""
@@ -114,9 +127,9 @@ class Keeper:
         self._groups.discard(group)
         self._tell(f"-{group}\n")
 
-    def announce(self) -> None:
+    def announce(self, birth: Birth) -> None:
         """For the child between fork and exec: what it starts before the worker says :meth:`holds` is kept, too."""
-        self._born[:] = os.getpid().to_bytes(len(_NOBODY), "little")
+        birth.announce(os.getpid())
         if self._process is not None and self._process.stdin is not None:
             # Popen has set it back to what it does by default: to end this child, and its task's attempt, for a keeper
             # that was killed.

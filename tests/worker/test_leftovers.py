@@ -181,7 +181,7 @@ async def test_the_number_of_a_command_that_could_not_start_is_let_go(tmp_path: 
     read, write = os.pipe()
     keeper._process = SimpleNamespace(stdin=os.fdopen(write, "wb", 0))  # type: ignore[assignment]
     context: Any = SimpleNamespace(task=SimpleNamespace(id="x", attempts=[]), attempt=1)
-    files: Any = SimpleNamespace(environment={})
+    files: Any = SimpleNamespace(environment={}, path="/no/such/task")
     run = _Run(handler, context, files)
     with pytest.raises(HandBack):
         await run.to_end()
