@@ -19,6 +19,7 @@ from typing import Any
 from ..errors import LokiRedisError, QueueUnavailable
 from ..models import Task
 from . import group
+from .background import end
 from .context import Context
 from .files import TaskFiles
 from .job import Stop
@@ -118,31 +119,12 @@ class _Run:
     async def to_end(self) -> Any:
         with self.handler.starting.trying():
             process, cancelled = await unbroken(self._start())
-        pipes = [
-            asyncio.ensure_future(self._feed(process)),
-            asyncio.ensure_future(self._keep(process.stdout, self.out, _RESULT_BYTES)),
-            asyncio.ensure_future(self._keep(process.stderr, self.err, _ERROR_BYTES)),
-        ]
-        looking = asyncio.ensure_future(self._look_at_checkpoint())
         try:
-            if cancelled:
-                raise asyncio.CancelledError
-            code = await group.exited(process)
-            await asyncio.wait(pipes, timeout=_DRAIN)
+            code = await self._work_of(process, cancelled)
         except asyncio.CancelledError:
-            await self._end(process)
+            # Now that nothing of it works any more: while Redis is away this waits, for half a minute and more.
             await self._store_checkpoint()
             raise
-        finally:
-            for task in (*pipes, looking):
-                task.cancel()
-            await asyncio.gather(*pipes, looking, return_exceptions=True)
-            # What the command left behind must not go on working on a task that is over.
-            group.kill(process.pid, signal.SIGKILL)
-            self.handler.keeper.lets_go(process.pid)
-            if process.returncode is not None:  # else the event loop has yet to bury it
-                self.handler.strays.own.discard(process.pid)
-            await self.handler.strays.end(self.files.path)
         return await self._outcome(code)
 
     async def _start(self) -> Process:
@@ -156,6 +138,37 @@ class _Run:
             raise ends from e
         handler.starting.worked()
         return process
+
+    async def _work_of(self, process: Process, cancelled: bool) -> int:
+        """The exit code, when the command and all that it left behind have ended."""
+        pipes = [
+            asyncio.ensure_future(self._feed(process)),
+            asyncio.ensure_future(self._keep(process.stdout, self.out, _RESULT_BYTES)),
+            asyncio.ensure_future(self._keep(process.stderr, self.err, _ERROR_BYTES)),
+        ]
+        looking = asyncio.ensure_future(self._look_at_checkpoint())
+        try:
+            if cancelled:
+                raise asyncio.CancelledError
+            code = await group.exited(process)
+            await asyncio.wait(pipes, timeout=_DRAIN)
+            return code
+        except asyncio.CancelledError:
+            await self._end(process)
+            raise
+        finally:
+            # A command that came to its end before a stop came has a result: whether it counts, worker/runs.py decides.
+            await unbroken(self._clean_up(process, *pipes, looking))
+
+    async def _clean_up(self, process: Process, *background: asyncio.Future[None]) -> None:
+        """What the command left behind must not go on working on a task that is over."""
+        group.kill(process.pid, signal.SIGKILL)
+        self.handler.keeper.lets_go(process.pid)
+        if process.returncode is not None:  # else the event loop has yet to bury it
+            self.handler.strays.own.discard(process.pid)
+        await self.handler.strays.end(self.files.path)
+        await end(*background)
+        await asyncio.gather(*background, return_exceptions=True)
 
     async def _outcome(self, code: int) -> Any:
         if code == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import resource
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from lokiredis.worker import strays
 from lokiredis.worker.command import CommandHandler
 from lokiredis.worker.outcomes import HandBack
 
@@ -112,6 +114,59 @@ async def test_one_that_runs_though_its_start_failed(
         await handler(_context())
     assert handler.starting.paused
     await until(lambda: not _some_run())
+
+
+async def test_what_ignores_the_cancel_works_on_during_no_checkpoint(handle: Handle) -> None:
+    """To store it takes as long as an outage: until then it would work beside whoever has the task next."""
+    ignores = "trap '' TERM; echo $$ > pids; while :; do sleep 0.1; done"
+    handler = handle(
+        f'echo 1 > "$LOKIREDIS_TASK_CHECKPOINT_FILE"; sh -c "{ignores.replace("$", chr(92) + "$")}" & wait'
+    )
+    context = _context()
+    run = asyncio.ensure_future(handler(context))
+    await until(_pids)
+    run.cancel()
+    await _ended(run)
+    assert context.stored == [[]]
+
+
+async def test_a_cancel_while_what_it_left_is_ended(handle: Handle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is done all the same, to its end; and the command had come to its own, so its result is there."""
+    handler = handle(f"setsid sh -c 'echo $$ > pids; exec sleep 600' & until [ -s pids ]; do :; done; echo '{RESULT}'")
+    end, reached = handler.strays.end, asyncio.Event()
+
+    async def seen(task_file: str) -> None:
+        reached.set()
+        await asyncio.sleep(0)
+        await end(task_file)
+
+    monkeypatch.setattr(handler.strays, "end", seen)
+    run = asyncio.ensure_future(handler(_context()))
+    await reached.wait()
+    run.cancel()
+    await _ended(run)
+    assert not _some_run()
+    assert run.result() == {"decisionReport": {"why": "asked for"}}
+
+
+async def test_a_result_counts_though_nobody_can_look_for_strays(
+    handle: Handle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When no descriptor is free, nor comes free: the command has done its work."""
+    monkeypatch.setattr(strays, "_MOST_LOOKS", 3)
+    handler = handle(f"echo '{RESULT}'")
+    end, (most, limit) = handler.strays.end, resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def blind(task_file: str) -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit))
+        try:
+            await end(task_file)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, limit))
+
+    monkeypatch.setattr(handler.strays, "end", blind)
+    assert await handler(_context()) == {"decisionReport": {"why": "asked for"}}
+    assert "nobody can see whether the command has left processes behind: " in caplog.text
 
 
 async def test_a_keeper_that_was_killed_costs_no_attempt(handle: Handle) -> None:
