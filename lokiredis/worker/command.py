@@ -45,6 +45,8 @@ _ERROR_BYTES, _RESULT_BYTES = 16_384, 2 * 1024 * 1024
 _DRAIN = 1.0
 #: How often the checkpoint file is looked at, in seconds.
 _LOOK = 5.0
+#: How often dead strays are buried, and it is looked whether there is a keeper, in seconds.
+_TEND = 5.0
 
 
 class CommandHandler:
@@ -67,15 +69,24 @@ class CommandHandler:
         self.grace = grace
         self.environment = environment
         self.starting = starting or Starting()
+        self._tending: asyncio.TimerHandle
 
     def start(self) -> None:
         """Be ready for the first task. Raises OSError when there is no room for its files."""
         self.scratch.start()
         self.keeper.start(self.scratch.path)
         self.strays.adopt(True)
+        self._tend()
+
+    def _tend(self) -> None:
+        """Once for all tasks, and while there is none: strays end whenever they like, and a keeper may be killed."""
+        self._tending = asyncio.get_running_loop().call_later(_TEND, self._tend)
+        self.keeper.tend()
+        self.strays.bury()
 
     def stop(self) -> None:
         """The last task has ended."""
+        self._tending.cancel()
         self.strays.adopt(False)
         self.keeper.stop()
         self.scratch.stop()
@@ -169,6 +180,7 @@ class _Run:
         await self.handler.strays.end(self.files.path)
         await end(*background)
         await asyncio.gather(*background, return_exceptions=True)
+        group.close(process)
 
     async def _outcome(self, code: int) -> Any:
         if code == 0:
@@ -210,7 +222,6 @@ class _Run:
     async def _look_at_checkpoint(self) -> None:
         while True:
             await asyncio.sleep(_LOOK)
-            self.handler.strays.bury()
             await self._store_checkpoint()
 
     async def _store_checkpoint(self) -> None:

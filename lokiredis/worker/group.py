@@ -69,6 +69,16 @@ def kill(group: int, number: int) -> None:
         os.killpg(group, number)
 
 
+def close(process: Process) -> None:
+    """Let go of the pipes of a command that has ended: a daemon that it left may hold the other ends for years."""
+    assert process.stdin is not None
+    to_it = process.stdin.transport
+    if to_it.get_write_buffer_size():  # what nobody reads any more would keep it open
+        to_it.abort()
+    if process.returncode is not None:  # else asyncio would bury it here, and its exit code would be lost
+        process._transport.close()  # type: ignore[attr-defined]
+
+
 def signal_name(number: int) -> str:
     """As people write it."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import os
 import resource
 import signal
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from lokiredis.worker import strays
+from lokiredis.worker import command, strays
 from lokiredis.worker.command import CommandHandler
 from lokiredis.worker.outcomes import HandBack
 
@@ -25,6 +26,8 @@ from .conftest import alive, until
 Handle = Callable[..., CommandHandler]
 
 RESULT = '{"decisionReport": {"why": "asked for"}}'
+#: A daemon that a command leaves behind on purpose.
+_DAEMON = "env -u LOKIREDIS_TASK_FILE setsid sh -c 'echo $$ > pids; exec sleep 600'"
 
 
 @pytest.fixture
@@ -169,6 +172,24 @@ async def test_a_result_counts_though_nobody_can_look_for_strays(
     assert "nobody can see whether the command has left processes behind: " in caplog.text
 
 
+async def test_a_daemon_that_is_left_on_purpose_costs_nothing(handle: Handle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though it holds the command's pipes, and reads none of its task; and when it ends, an idle worker buries it."""
+    monkeypatch.setattr(command, "_TEND", 0.01)
+    handler = handle(f"exec 3<&0; {_DAEMON} <&3 & until [ -s pids ]; do :; done; echo '{RESULT}'")
+
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    gc.collect()  # what tests before this one left open
+    before = descriptors()
+    await handler(_context("x" * 1_000_000))
+    await until(lambda: descriptors() <= before, "pipes that are closed")
+    [daemon] = _pids()
+    assert alive(daemon)
+    os.kill(daemon, signal.SIGKILL)
+    await until(lambda: not Path(f"/proc/{daemon}").exists(), "its burial")
+
+
 async def test_a_keeper_that_was_killed_costs_no_attempt(handle: Handle) -> None:
     """The command that is started next can't tell it of itself, which must not end it."""
     handler = handle(f"echo '{RESULT}'")
@@ -178,3 +199,17 @@ async def test_a_keeper_that_was_killed_costs_no_attempt(handle: Handle) -> None
     keeper.wait()
     assert await handler(_context()) == {"decisionReport": {"why": "asked for"}}
     assert handler.keeper._process is not keeper
+
+
+async def test_each_task_looks_for_its_checkpoint_only(handle: Handle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dead strays are buried once for all of them: else that costs the square of how many run."""
+    monkeypatch.setattr(command, "_LOOK", 0.01)
+    handler = handle('echo 1 > "$LOKIREDIS_TASK_CHECKPOINT_FILE"; sleep 600')
+    buried: list[None] = []
+    monkeypatch.setattr(handler.strays, "bury", lambda: buried.append(None))
+    context = _context()
+    run = asyncio.ensure_future(handler(context))
+    await until(lambda: context.stored)
+    assert not buried
+    run.cancel()
+    await _ended(run)
