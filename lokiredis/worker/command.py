@@ -7,7 +7,9 @@ import contextlib
 import logging
 import os
 import signal
+import subprocess
 import tempfile
+from asyncio.subprocess import Process
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from itertools import takewhile
@@ -16,16 +18,18 @@ from typing import Any
 
 from ..errors import LokiRedisError, QueueUnavailable
 from ..models import Task
+from . import group
+from .background import end
 from .context import Context
 from .files import TaskFiles
 from .job import Stop
 from .keeper import Keeper
 from .log import AttemptLog
-from .orphans import dies_with_us
 from .outcomes import AttemptFailed, HandBack
 from .scratch import Scratch
 from .starting import Starting
 from .strays import Strays
+from .unbroken import unbroken
 
 log = logging.getLogger("lokiredis.worker")
 
@@ -39,10 +43,10 @@ _MOST_STARTS = 10
 _ERROR_BYTES, _RESULT_BYTES = 16_384, 2 * 1024 * 1024
 #: How long output may still come when the command has ended and something that it left behind holds its pipes.
 _DRAIN = 1.0
-#: How often it is looked whether a command has ended whose pipes are held, in seconds.
-_PIPES_HELD = 0.25
 #: How often the checkpoint file is looked at, in seconds.
 _LOOK = 5.0
+#: How often dead strays are buried, and it is looked whether there is a keeper, in seconds.
+_TEND = 5.0
 
 
 class CommandHandler:
@@ -65,15 +69,24 @@ class CommandHandler:
         self.grace = grace
         self.environment = environment
         self.starting = starting or Starting()
+        self._tending: asyncio.TimerHandle
 
     def start(self) -> None:
         """Be ready for the first task. Raises OSError when there is no room for its files."""
         self.scratch.start()
         self.keeper.start(self.scratch.path)
         self.strays.adopt(True)
+        self._tend()
+
+    def _tend(self) -> None:
+        """Once for all tasks, and while there is none: strays end whenever they like, and a keeper may be killed."""
+        self._tending = asyncio.get_running_loop().call_later(_TEND, self._tend)
+        self.keeper.tend()
+        self.strays.bury()
 
     def stop(self) -> None:
         """The last task has ended."""
+        self._tending.cancel()
         self.strays.adopt(False)
         self.keeper.stop()
         self.scratch.stop()
@@ -95,9 +108,10 @@ class CommandHandler:
         made = tempfile.TemporaryDirectory(dir=self.scratch.path, ignore_cleanup_errors=True)
         return Path(all_of.enter_context(made))
 
-    def cannot_start(self, task: Task, error: OSError) -> Exception:
+    def cannot_start(self, task: Task, error: Exception) -> Exception:
         """What ends the claim: this machine's fault is not the task's, save where it has been so again and again."""
-        why = f"{_CANNOT_START}{error.filename or self.argv[0]}: {error.strerror or error}"
+        what, how = getattr(error, "filename", None), getattr(error, "strerror", None)
+        why = f"{_CANNOT_START}{what or self.argv[0]}: {how or error}"
         self.starting.failed(why)
         before = takewhile(lambda attempt: attempt.outcome == "released", reversed(task.attempts))
         times = sum(str(attempt.error).startswith(_CANNOT_START) for attempt in before)
@@ -114,29 +128,30 @@ class _Run:
         self.err = bytearray()
 
     async def to_end(self) -> Any:
-        strays = self.handler.strays
-        self.handler.keeper.expects()
-        strays.expected += 1
+        with self.handler.starting.trying():
+            process, cancelled = await unbroken(self._start())
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self.handler.argv,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,
-                # A worker that is killed with -9 ends nothing any more, and its command would work on beside whoever
-                # has the task next.
-                preexec_fn=dies_with_us(self.handler.keeper.announce),
-                env={**os.environ, **self.handler.environment, **self.files.environment},
-            )
-        except OSError as e:
-            self.handler.keeper.misses()
-            raise self.handler.cannot_start(self.context.task, e) from e
-        finally:
-            strays.expected -= 1
-        strays.own.add(process.pid)
-        self.handler.starting.worked()
-        self.handler.keeper.holds(process.pid)
+            code = await self._work_of(process, cancelled)
+        except asyncio.CancelledError:
+            # Now that nothing of it works any more: while Redis is away this waits, for half a minute and more.
+            await self._store_checkpoint()
+            raise
+        return await self._outcome(code)
+
+    async def _start(self) -> Process:
+        handler = self.handler
+        environment = {**os.environ, **handler.environment, **self.files.environment}
+        try:
+            process = await group.started(handler.argv, environment, handler.keeper, handler.strays)
+        except (OSError, RuntimeError, subprocess.SubprocessError) as e:
+            ends = handler.cannot_start(self.context.task, e)
+            await handler.strays.end(self.files.path)
+            raise ends from e
+        handler.starting.worked()
+        return process
+
+    async def _work_of(self, process: Process, cancelled: bool) -> int:
+        """The exit code, when the command and all that it left behind have ended."""
         pipes = [
             asyncio.ensure_future(self._feed(process)),
             asyncio.ensure_future(self._keep(process.stdout, self.out, _RESULT_BYTES)),
@@ -144,23 +159,28 @@ class _Run:
         ]
         looking = asyncio.ensure_future(self._look_at_checkpoint())
         try:
-            code = await _exited(process)
+            if cancelled:
+                raise asyncio.CancelledError
+            code = await group.exited(process)
             await asyncio.wait(pipes, timeout=_DRAIN)
+            return code
         except asyncio.CancelledError:
             await self._end(process)
-            await self._store_checkpoint()
             raise
         finally:
-            for task in (*pipes, looking):
-                task.cancel()
-            await asyncio.gather(*pipes, looking, return_exceptions=True)
-            # What the command left behind must not go on working on a task that is over.
-            _kill(process.pid, signal.SIGKILL)
-            self.handler.keeper.lets_go(process.pid)
-            if process.returncode is not None:  # else the event loop has yet to bury it
-                strays.own.discard(process.pid)
-            await strays.end(self.files.path)
-        return await self._outcome(code)
+            # A command that came to its end before a stop came has a result: whether it counts, worker/runs.py decides.
+            await unbroken(self._clean_up(process, *pipes, looking))
+
+    async def _clean_up(self, process: Process, *background: asyncio.Future[None]) -> None:
+        """What the command left behind must not go on working on a task that is over."""
+        group.kill(process.pid, signal.SIGKILL)
+        self.handler.keeper.lets_go(process.pid)
+        if process.returncode is not None:  # else the event loop has yet to bury it
+            self.handler.strays.own.discard(process.pid)
+        await self.handler.strays.end(self.files.path)
+        await end(*background)
+        await asyncio.gather(*background, return_exceptions=True)
+        group.close(process)
 
     async def _outcome(self, code: int) -> Any:
         if code == 0:
@@ -169,10 +189,10 @@ class _Run:
         said = self.err.decode("utf-8", "replace").strip()
         if code == HAND_BACK:
             raise HandBack(said or "the command handed it back")
-        how = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"
+        how = f"signal {group.signal_name(-code)}" if code < 0 else f"exit code {code}"
         raise AttemptFailed(said or f"the command ended with {how} and said nothing")
 
-    async def _feed(self, process: asyncio.subprocess.Process) -> None:
+    async def _feed(self, process: Process) -> None:
         assert process.stdin is not None
         # A command need not read its task there: it is in a file, too.
         with contextlib.suppress(ConnectionError):
@@ -188,21 +208,20 @@ class _Run:
             if len(kept) > 2 * most:
                 del kept[:-most]
 
-    async def _end(self, process: asyncio.subprocess.Process) -> None:
+    async def _end(self, process: Process) -> None:
         """SIGTERM to the whole group, and SIGKILL when it takes too long."""
-        _kill(process.pid, signal.SIGTERM)
+        group.kill(process.pid, signal.SIGTERM)
         seconds = self.handler.grace(self.context._job.stopped)
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(_exited(process), seconds)
+            await asyncio.wait_for(group.exited(process), seconds)
             return
         log.warning("%s: the command did not end by SIGTERM within %g s, and is killed", self.context.task.id, seconds)
-        _kill(process.pid, signal.SIGKILL)
-        await _exited(process)
+        group.kill(process.pid, signal.SIGKILL)
+        await group.exited(process)
 
     async def _look_at_checkpoint(self) -> None:
         while True:
             await asyncio.sleep(_LOOK)
-            self.handler.strays.bury()
             await self._store_checkpoint()
 
     async def _store_checkpoint(self) -> None:
@@ -220,26 +239,3 @@ class _Run:
             log.warning("%s: the checkpoint was not stored: %s", self.context.task.id, e)
             if not isinstance(e, QueueUnavailable):
                 self.files.stored()  # refused for good: said once
-
-
-async def _exited(process: asyncio.subprocess.Process) -> int:
-    """The exit code. asyncio's own wait also waits for the pipes, which something left behind may hold for ever."""
-    waiting = asyncio.ensure_future(process.wait())
-    try:
-        while process.returncode is None and not waiting.done():
-            await asyncio.wait([waiting], timeout=_PIPES_HELD)
-        return waiting.result() if process.returncode is None else process.returncode
-    finally:
-        waiting.cancel()
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return str(number)
-
-
-def _kill(group: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)

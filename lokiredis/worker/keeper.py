@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import mmap
 import os
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -52,7 +53,23 @@ while more and os.path.isdir("/proc/self"):
     more = more if killed else 0
 """
 
-_NOBODY = bytes(8)
+_BYTES = 8
+
+
+class Birth:
+    """A child that is being started: memory that it shares with us, and no other child does."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, _BYTES)
+
+    @property
+    def number(self) -> int:
+        """Of the process; 0 where there was none."""
+        return int.from_bytes(self._memory[:], "little")
+
+    def announce(self, number: int) -> None:
+        """For the child."""
+        self._memory[:] = number.to_bytes(_BYTES, "little")
 
 
 class Keeper:
@@ -60,10 +77,10 @@ class Keeper:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        #: Whether it was killed and there could not be another one.
+        self._lacking = False
         self._groups: set[int] = set()
         self._mark = ""
-        #: Which number the child that is being started has: memory that it shares with us.
-        self._born = mmap.mmap(-1, len(_NOBODY))
 
     def start(self, folder: Path) -> None:
         """Begin to keep those whose files lie in this folder of the worker."""
@@ -71,7 +88,7 @@ class Keeper:
         self._start()
 
     def _start(self) -> None:
-        self._process = subprocess.Popen(
+        self._process = process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-u", "-c", _PROGRAM, self._mark],
             # A worker may be a command of another worker, which must not end this with it.
             env={name: value for name, value in os.environ.items() if name != VARIABLE},
@@ -82,16 +99,23 @@ class Keeper:
             cwd="/",
             bufsize=0,
         )
+        assert process.stdin is not None
+        with suppress(BrokenPipeError):  # killed, too: the next line shows it
+            process.stdin.write("".join(f"+{group}\n" for group in self._groups).encode())
 
-    def expects(self) -> None:
-        """A child is about to be started."""
-        self._born[:] = _NOBODY
+    def tend(self) -> None:
+        """Replace it if it was killed: else that shows only when a command begins or ends, which may take hours."""
+        if self._lacking or (self._process is not None and self._process.poll() is not None):
+            self._replace()
 
-    def misses(self) -> None:
+    def expects(self) -> Birth:
+        """A child is about to be started, which is to :meth:`announce` itself."""
+        return Birth()
+
+    def misses(self, birth: Birth) -> None:
         """It was not: a number that it announced may be another process's soon, which must not be killed for it."""
-        number = int.from_bytes(self._born[:], "little")
-        if number:
-            self._tell(f"-{number}\n")
+        if birth.number:
+            self._tell(f"-{birth.number}\n")
 
     def holds(self, group: int) -> None:
         """This process group ends with the worker."""
@@ -103,12 +127,16 @@ class Keeper:
         self._groups.discard(group)
         self._tell(f"-{group}\n")
 
-    def announce(self) -> None:
+    def announce(self, birth: Birth) -> None:
         """For the child between fork and exec: what it starts before the worker says :meth:`holds` is kept, too."""
-        self._born[:] = os.getpid().to_bytes(len(_NOBODY), "little")
+        birth.announce(os.getpid())
         if self._process is not None and self._process.stdin is not None:
+            # Popen has set it back to what it does by default: to end this child, and its task's attempt, for a keeper
+            # that was killed.
+            signal.signal(signal.SIGPIPE, signal.SIG_IGN)
             with suppress(OSError):
                 os.write(self._process.stdin.fileno(), b"+%d\n" % os.getpid())
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
     def stop(self) -> None:
         """All commands have ended."""
@@ -118,13 +146,23 @@ class Keeper:
             self._process = None
 
     def _tell(self, line: str) -> None:
-        if self._process is None or self._process.stdin is None:
-            return
+        if self._lacking:
+            self._replace()
+        elif self._process is not None and self._process.stdin is not None:
+            try:
+                self._process.stdin.write(line.encode())
+            except BrokenPipeError:
+                self._replace()
+
+    def _replace(self) -> None:
+        """Raises nothing: a command that has just been started would run on, unwatched."""
+        self.stop()
         try:
-            self._process.stdin.write(line.encode())
-        except BrokenPipeError:
-            log.warning("the keeper of this worker's commands was killed; there is another one now")
-            self.stop()
             self._start()
-            for group in self._groups:
-                self._tell(f"+{group}\n")
+        except OSError as e:
+            if not self._lacking:
+                log.warning("the keeper of this worker's commands was killed, and another can't be started yet: %s", e)
+            self._lacking = True
+            return
+        self._lacking = False
+        log.warning("the keeper of this worker's commands was killed; there is another one now")

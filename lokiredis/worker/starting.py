@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from .outage import Backoff
 
@@ -21,12 +22,25 @@ class Starting:
         self._wake = wake
         self._backoff = Backoff(_FIRST, _LONGEST)
         self._in_doubt = False
+        #: How many commands are being started.
+        self._tried = 0
         #: Whether nothing is to be claimed now.
         self.paused = False
 
     def most(self, free: int) -> int:
-        """How many of the free slots may be filled: one, until a command was started again."""
-        return 0 if self.paused else min(free, 1) if self._in_doubt else free
+        """How many of the free slots may be filled: one, until a command was started again, and none meanwhile."""
+        if self.paused or (self._in_doubt and self._tried):
+            return 0
+        return min(free, 1) if self._in_doubt else free
+
+    @contextmanager
+    def trying(self) -> Iterator[None]:
+        """For the time of a start, which takes some turns of the event loop: the pump could claim in each of them."""
+        self._tried += 1
+        try:
+            yield
+        finally:
+            self._tried -= 1
 
     def failed(self, why: str) -> None:
         """A command could not be started."""

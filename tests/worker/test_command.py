@@ -20,6 +20,7 @@ from lokiredis import Queue, State, Task
 from lokiredis.worker.command import CommandHandler
 from lokiredis.worker.log import MOST_BYTES, AttemptLog
 from lokiredis.worker.outcomes import AttemptFailed, HandBack
+from lokiredis.worker.starting import Starting
 
 from ..servers import RedisServer, free_port
 from ..waiting import wait_until
@@ -420,6 +421,18 @@ async def test_a_task_that_is_itself_the_reason(tmp_path: Path) -> None:
         attempts.append(SimpleNamespace(outcome="released", error=str(ends[-1])))
         ends.append(handler.cannot_start(SimpleNamespace(attempts=attempts), error))  # type: ignore[arg-type]
     assert [type(end) for end in ends] == [HandBack] * 9 + [AttemptFailed]
+
+
+async def test_one_task_at_a_time_is_tried() -> None:
+    """After a start that failed: while the next one is under way, too, no other task is claimed to be handed back."""
+    starting = Starting()
+    starting.failed("the command can't be started")
+    starting.paused = False  # as it is after a while
+    assert starting.most(3) == 1
+    with starting.trying():
+        assert starting.most(3) == 0
+        starting.worked()
+        assert starting.most(3) == 3
 
 
 def test_health_on_a_port(queue: Queue, start: Start) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -103,26 +104,74 @@ def test_a_folder_that_a_cleaner_took_is_made_again(temp: Path) -> None:
     assert not mine.path.exists()
 
 
-def test_a_keeper_that_was_killed_is_replaced(tmp_path: Path) -> None:
-    """By one that knows of all groups; it kills only those which were not let go."""
+@pytest.fixture
+def groups() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Three process groups that run until they are killed."""
+    groups = [subprocess.Popen(["sleep", "600"], start_new_session=True) for _ in range(3)]
+    yield groups
+    for group in groups:
+        group.kill()
+        group.wait()
+
+
+@pytest.fixture
+def keeper(tmp_path: Path) -> Iterator[Keeper]:
+    """One that runs."""
     keeper = Keeper()
     keeper.start(tmp_path)
-    groups = [subprocess.Popen(["sleep", "600"], start_new_session=True) for _ in range(3)]
-    try:
-        keeper.holds(groups[0].pid)
-        assert keeper._process is not None
-        keeper._process.kill()
-        keeper._process.wait()
+    yield keeper
+    keeper.stop()
+
+
+def _killed(keeper: Keeper) -> None:
+    assert keeper._process is not None
+    keeper._process.kill()
+    keeper._process.wait()
+
+
+def test_a_keeper_that_was_killed_is_replaced(keeper: Keeper, groups: list[subprocess.Popen[bytes]]) -> None:
+    """By one that knows of all groups; it kills only those which were not let go."""
+    keeper.holds(groups[0].pid)
+    _killed(keeper)
+    for group in groups[1:]:
+        keeper.holds(group.pid)
+    keeper.lets_go(groups[2].pid)
+    keeper.stop()
+    wait_until(lambda: not alive(groups[0].pid) and not alive(groups[1].pid))
+    assert alive(groups[2].pid)
+
+
+def test_a_keeper_that_can_not_be_replaced_at_once(
+    keeper: Keeper, groups: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That ends no command, nor lets one loose; it is tried again when something is told, and every few seconds."""
+    keeper.holds(groups[0].pid)
+    _killed(keeper)
+    with monkeypatch.context() as patched:
+
+        def no_memory(*_: Any, **__: Any) -> None:
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+        patched.setattr(subprocess, "Popen", no_memory)
         for group in groups[1:]:
             keeper.holds(group.pid)
         keeper.lets_go(groups[2].pid)
-        keeper.stop()
-        wait_until(lambda: not alive(groups[0].pid) and not alive(groups[1].pid))
-        assert alive(groups[2].pid)
-    finally:
-        for group in groups:
-            group.kill()
-            group.wait()
+        keeper.tend()
+    keeper.tend()
+    keeper.stop()
+    wait_until(lambda: not alive(groups[0].pid) and not alive(groups[1].pid))
+    assert alive(groups[2].pid)
+
+
+def test_a_keeper_that_was_killed_while_nothing_begins_or_ends(
+    keeper: Keeper, groups: list[subprocess.Popen[bytes]]
+) -> None:
+    """A command may run for days, and its worker be killed in the end."""
+    keeper.holds(groups[0].pid)
+    _killed(keeper)
+    keeper.tend()
+    keeper.stop()
+    wait_until(lambda: not alive(groups[0].pid))
 
 
 async def test_the_number_of_a_command_that_could_not_start_is_let_go(tmp_path: Path) -> None:
@@ -132,7 +181,7 @@ async def test_the_number_of_a_command_that_could_not_start_is_let_go(tmp_path: 
     read, write = os.pipe()
     keeper._process = SimpleNamespace(stdin=os.fdopen(write, "wb", 0))  # type: ignore[assignment]
     context: Any = SimpleNamespace(task=SimpleNamespace(id="x", attempts=[]), attempt=1)
-    files: Any = SimpleNamespace(environment={})
+    files: Any = SimpleNamespace(environment={}, path="/no/such/task")
     run = _Run(handler, context, files)
     with pytest.raises(HandBack):
         await run.to_end()
