@@ -282,7 +282,8 @@ def test_a_demo_that_is_interrupted_leaves_no_process(
     number: signal.Signals, code: int, running: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     """Ctrl-C reaches only the director, who ends the agents and the server."""
-    assert len(processes(tmp_path, "worker", "--agent")) == len(FLEET)
+    # For a moment more: a command that is being started has the command line of its worker until it runs.
+    wait_until(lambda: len(processes(tmp_path, "worker", "--agent")) == len(FLEET), 10, "one worker per agent")
     running.send_signal(number)
     _, err = running.communicate(timeout=30)
     assert running.returncode == code
