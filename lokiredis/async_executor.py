@@ -63,7 +63,7 @@ class AsyncExecutor(Client):
                 raise self._translated(e) from None
         self._failed()
         try:
-            async for attempt in async_retries(lambda: self.retry_for, self._failed):
+            async for attempt in async_retries(lambda: min(self.retry_for, command.patience), self._failed):
                 with attempt:
                     return command.parse(await self._send(command))
         except FAILURES as e:

@@ -120,7 +120,7 @@ class Executor(Client):
             if not translate.is_outage(e):
                 raise self._translated(e) from None
         try:
-            for attempt in retries(self.retry_for):
+            for attempt in retries(min(self.retry_for, command.patience)):
                 with attempt:
                     return command.parse(self._send(command))
         except FAILURES as e:

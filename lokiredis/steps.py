@@ -5,9 +5,10 @@ Both clients drive the same steps, so waiting and splitting are written once and
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from . import arguments, commands
@@ -52,6 +53,8 @@ class Watch:
 
     #: time.monotonic() before the call that was answered was first sent: from then on its lease holds.
     asked = 0.0
+    #: For how many seconds a call is repeated before :meth:`away` is told.
+    patience = math.inf
 
     def away(self, error: QueueUnavailable) -> float:
         """Seconds after which the same call is sent again, or raises. Another call would leave its claim behind."""
@@ -106,6 +109,7 @@ def claim(
     names = arguments.task_types(types)
     # The same each time: an answer that gave nothing isn't remembered, and one that was lost is told again (rule 9).
     command = commands.claim_once(keys, agent, names, lease=lease, request=request)
+    command = replace(command, patience=watch.patience)
     ends = None if wait is None else now() + arguments.wait_ms(wait, "wait") / 1000
     while True:
         watch.asked = now()
@@ -123,13 +127,15 @@ def claim(
 
 
 def _answered(command: Command[T], watch: Watch) -> Steps[T]:
+    unanswered: Command[T] | None = None
     while True:
+        while pause := watch.later():
+            yield Sleep(pause, unanswered)
+        unanswered = command
         try:
             answer: T = yield command
         except QueueUnavailable as e:
             yield Sleep(watch.away(e), command)
-            while pause := watch.later():
-                yield Sleep(pause, command)
         else:
             watch.back()
             return answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
@@ -38,6 +39,8 @@ class Command(Generic[T]):
     parse: Callable[[Any], T]
     #: What hands back the claims of this call's answer, None when it has none. For a call that claims.
     undo: Callable[[T], Command[Any] | None] | None = None
+    #: For how many seconds it is repeated while Redis is away, at most; the client's ``retry_for`` may be less.
+    patience: float = math.inf
 
 
 def build(

@@ -34,6 +34,8 @@ class Doubt:
         self._sure_of = 0.0
         #: The calls that renew, while there is a doubt.
         self.renewing: asyncio.Task[None] | None = None
+        #: time.monotonic() when one of them was sent that is under way.
+        self.sent: float | None = None
 
     def __call__(self) -> bool:
         """Whether the queue has yet to answer for something since the last failed call. If so, it is being asked."""
@@ -55,7 +57,7 @@ class Doubt:
         backoff = Backoff()
         try:
             while jobs := self._unheard(failed := self._outage.failed):
-                asked = time.monotonic()
+                self.sent = asked = time.monotonic()
                 try:
                     command = commands.heartbeat_many(self._queue.keys, [job.claim for job in jobs])
                     answers = await self._queue.run(command)
@@ -70,4 +72,4 @@ class Doubt:
         except Exception as e:
             self._refused(e)
         finally:
-            self.renewing = None
+            self.renewing = self.sent = None

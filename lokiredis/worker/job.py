@@ -43,12 +43,19 @@ class Job:
     stopped: Stop | None = field(init=False, default=None)
     #: Where a plain function runs.
     thread: Future[Any] | None = field(init=False, default=None)
+    #: An earlier run of the same task by this worker, for as long as it may go on.
+    before: Job | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.held_until = self.asked + self.claim.lease
         self.heard = self.asked
         self.timeout = self.claim.record.timeout
         self.limit = self.asked + self.timeout
+
+    def is_over(self) -> bool:
+        """Whether nothing of this run goes on, nor of one before it."""
+        works = (self.work is not None and not self.work.done()) or (self.thread is not None and not self.thread.done())
+        return not works and (self.before is None or self.before.is_over())
 
     def renewed(self, asked: float) -> None:
         """A heartbeat came through that was sent then."""

@@ -112,7 +112,7 @@ class Leases:
         with self._lock:
             jobs = list(self._jobs.values())
         if not jobs:
-            self._away = False  # then nothing asks any more whether Redis is back
+            self._answered()  # then nothing asks any more whether Redis is back
         for first in range(0, len(jobs), AT_ONCE):
             self._renew(jobs[first : first + AT_ONCE])
 
@@ -133,19 +133,20 @@ class Leases:
         try:
             answers = self.queue.heartbeat_many([job.claim for job in jobs])
         except QueueUnavailable as e:
-            self._tried(e)
+            self._outage(e)
+            self._away = True
             return
         except LokiRedisError as e:
             log.warning("the claims can't be renewed: %s", e)
+            self._answered()
             return
-        self._tried(None)
+        self._outage(None)
+        self._answered()
         hear(jobs, answers, asked, self._told)
 
-    def _tried(self, away: QueueUnavailable | None) -> None:
-        self._outage(away)
-        self._away = away is not None
-        if not self._away:
-            self._backoff.reset()
+    def _answered(self) -> None:
+        self._away = False
+        self._backoff.reset()
 
     def _say(self, away: QueueUnavailable | None) -> None:
         if away and not self._away:

@@ -15,6 +15,8 @@ log = logging.getLogger("lokiredis.worker")
 _FIRST, _LONGEST = 0.1, 5.0
 #: After an outage a claim waits until the worker's own leases are renewed, and looks so often whether they are.
 DOUBT = 0.05
+#: For how many seconds a claim is repeated before it looks: with a server that is away for longer leases run out.
+PATIENCE = 0.3
 
 
 class Backoff:
@@ -58,6 +60,8 @@ class Outage:
 
 class Watch(steps.Watch):
     """A worker's waiting claim sits every outage out; ``in_doubt``: whether it must wait even longer."""
+
+    patience = PATIENCE
 
     def __init__(self, outage: Outage, in_doubt: Callable[[], bool]) -> None:
         self._outage = outage

@@ -47,12 +47,19 @@ def raised(claim: Claim, error: BaseException) -> Ending:
     """The ending for what a handler raised."""
     if isinstance(error, HandBack):
         return Released(claim, delay=error.delay, reason=str(error))
-    text = str(error)[-_LONGEST_TEXT:]
+    text = _text(error)[-_LONGEST_TEXT:]
     if isinstance(error, AttemptFailed):
         return Failed(claim, text)
     if isinstance(error, GiveUp):
         return Failed(claim, text, retry=False)
     return Failed(claim, f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # raised in turn it would end nobody's attempt
+        return ""
 
 
 def told(ending: Ending) -> str:

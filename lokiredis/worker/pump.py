@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import commands
@@ -20,7 +20,7 @@ from ..models import Claim, Exchange, Failed, Finished, Released
 from ..queue import AsyncQueue
 from .doubt import Doubt
 from .job import Job, Stop
-from .outage import DOUBT, Backoff, Outage, Watch
+from .outage import DOUBT, PATIENCE, Backoff, Outage, Watch
 from .outcomes import Ending
 from .runs import Runs
 
@@ -31,6 +31,8 @@ log = logging.getLogger("lokiredis.worker")
 _WAIT = 600.0
 #: How many calls may be under way, and what one of them is for at least, in endings or claims, if there are so many.
 _CALLS, _LEAST = 4, 8
+#: How long a claim that is to end waits for the renewal of what is held, in seconds.
+_RENEWAL = 1.0
 #: When it stops: how long it waits for handlers that do not end, or tries to tell Redis of its tasks, in seconds.
 LAST_WORDS = 5.0
 
@@ -76,7 +78,8 @@ class Pump:
         self.calls: dict[_Call, asyncio.Task[None]] = {}
         #: So many endings go in a call each, for the queue refused one of them.
         self._singly = 0
-        self._doubt = Doubt(queue, runs, outage, self._refuse)
+        #: Whether a claim must wait.
+        self.doubt = Doubt(queue, runs, outage, self._refuse)
         #: The claim that waits on the server.
         self.asking: asyncio.Task[Any] | None = None
         self._asked_to_end = False
@@ -95,7 +98,8 @@ class Pump:
     def sent(self) -> float | None:
         """time.monotonic() when the oldest call was sent that is under way."""
         # A copy, and each looked at once: the thread of the health check looks, too, while the event loop changes them.
-        return min((sent for call in list(self.calls) if (sent := call.sent) is not None), default=None)
+        times = [call.sent for call in list(self.calls)] + [self.doubt.sent]
+        return min((sent for sent in times if sent is not None), default=None)
 
     def stop(self) -> None:
         """Claim no more; give running work the grace, then hand the rest back. Called again: hand it back at once."""
@@ -107,7 +111,7 @@ class Pump:
     async def end(self, patience: float = LAST_WORDS) -> None:
         """Send nothing more: a claim that comes in this moment is handed back, within so many seconds."""
         await self._end_asking(patience)
-        under_way = [*self.calls.values(), *([self._doubt.renewing] if self._doubt.renewing else [])]
+        under_way = [*self.calls.values(), *([self.doubt.renewing] if self.doubt.renewing else [])]
         for one in under_way:
             one.cancel()
         if under_way:
@@ -115,6 +119,9 @@ class Pump:
 
     async def _end_asking(self, patience: float = LAST_WORDS) -> None:
         if self.asking is not None:
+            # Cancelled it asks once more, to hand back what it may have been given.
+            if self.doubt() and self.doubt.renewing is not None:
+                await asyncio.wait([self.doubt.renewing], timeout=min(patience, _RENEWAL))
             # Once: cancelled again it would hand back behind our back, and be cut off by the end of the process.
             if not self._asked_to_end:
                 self.asking.cancel()
@@ -182,7 +189,7 @@ class Pump:
 
     async def _ask(self) -> None:
         """Wait on the server for one task: then there may be more."""
-        watch = self.watch = Watch(self._outage, self._doubt)
+        watch = self.watch = Watch(self._outage, self.doubt)
         try:
             while not self._stopping:
                 found = await self._queue._claim_watched(
@@ -209,7 +216,7 @@ class Pump:
         found: Exchange | None = None
         try:
             while found is None:
-                if call.limit and self._doubt():
+                if call.limit and self.doubt():
                     await asyncio.sleep(DOUBT)
                     continue
                 try:
@@ -240,7 +247,7 @@ class Pump:
         call.sent = time.monotonic()
         try:
             if call.command is None:
-                call.command = commands.exchange(
+                command = commands.exchange(
                     self._queue.keys,
                     self._agent,
                     self._types,
@@ -248,6 +255,7 @@ class Pump:
                     limit=call.limit,
                     lease=self._lease,
                 )
+                call.command = replace(command, patience=PATIENCE) if call.limit else command
             return await self._queue.run(call.command)
         finally:
             call.sent = None
@@ -255,7 +263,7 @@ class Pump:
     def _next_call(self) -> _Call:
         endings = self._runs.endings
         most = 1 if self._singly else self._most
-        limit = 0 if self._singly or (endings and self._doubt()) else min(self._wanted(), self._most)
+        limit = 0 if self._singly or (endings and self.doubt()) else min(self._wanted(), self._most)
         self._singly = max(self._singly - 1, 0)
         return _Call([endings.popleft() for _ in range(min(len(endings), most))], limit, time.monotonic())
 

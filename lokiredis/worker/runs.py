@@ -28,7 +28,7 @@ log = logging.getLogger("lokiredis.worker")
 Handler = Callable[[Any], Any]
 
 #: How often is looked whether a run that waits for another one still has to, in seconds.
-_GLANCE = 0.5
+_GLANCE = 0.1
 
 
 class Runs:
@@ -40,7 +40,9 @@ class Runs:
         #: By type: to ask costs as much as a claim does.
         self._is_async: dict[str, bool] = {}
         self._leases: Leases
-        self._threads = Threads()
+        self._threads: Threads
+        #: Whose plain handler goes on in its thread though its claim has ended.
+        self._lingering: dict[str, Job] = {}
         #: All whose ending the queue has not answered yet, by id.
         self.jobs: dict[str, Job] = {}
         self.endings: deque[tuple[Job, Ending]] = deque()
@@ -58,6 +60,7 @@ class Runs:
     def start(self, leases: Leases) -> None:
         """Be ready to begin; *leases* renews what is held."""
         self._leases = leases
+        self._threads = Threads()
 
     async def end(self, seconds: float) -> None:
         """Stop what still runs, for nobody will tell of its end any more; wait so long for it."""
@@ -71,13 +74,13 @@ class Runs:
     def begin(self, claim: Claim, asked: float, *, late: bool = False) -> Job:
         """Work on a claim, which was asked for at *asked* (time.monotonic()); *late*: before an outage."""
         job = Job(claim, asked, late)
-        before = self.jobs.get(claim.id)
-        if before is not None:
-            self.stop(before, Stop.LOST)  # who gives the task anew has forgotten that claim, or ended it
+        job.before = self.jobs.get(claim.id) or self._lingering.get(claim.id)
+        if job.before is not None:
+            self.stop(job.before, Stop.LOST)  # who gives the task anew has forgotten that claim, or ended it
         self.jobs[claim.id] = job
         self.free -= 1
         self._leases.hold(job)
-        job.work = asyncio.get_running_loop().create_task(self._work(job, before))
+        job.work = asyncio.get_running_loop().create_task(self._work(job))
         return job
 
     def forget(self, job: Job) -> None:
@@ -113,12 +116,11 @@ class Runs:
             else:
                 self.endings.append((job, ending))
 
-    async def _work(self, job: Job, before: Job | None = None) -> None:
+    async def _work(self, job: Job) -> None:
         """Run the handler to its end, and leave the ending for the pump."""
         ending: Ending | None = None
         try:
-            if before is not None and before.work is not None:
-                await self._until_ended(before.work, job)
+            await self._until_alone(job)
             if job.stopped is None and await self._is_held(job):
                 job.begun = True
                 ending = await self._outcome(job)
@@ -143,10 +145,13 @@ class Runs:
             self.endings.append((job, ending))
             self.wake.set()
 
-    async def _until_ended(self, before: asyncio.Task[None], job: Job) -> None:
-        """The run before it of the same task cleans up: two at once would be in each other's way."""
-        while not before.done() and job.stopped is None:
-            await asyncio.wait([before], timeout=_GLANCE)
+    async def _until_alone(self, job: Job) -> None:
+        """An earlier run of the same task may still clean up: two at once would be in each other's way."""
+        while job.before is not None and job.stopped is None:
+            if job.before.is_over():
+                job.before = None
+            else:
+                await asyncio.sleep(_GLANCE)
 
     async def _is_held(self, job: Job) -> bool:
         """Only after an outage is there a doubt: the task may be cancelled, or another agent's, by now."""
@@ -171,14 +176,20 @@ class Runs:
         if job.thread is not None and not job.thread.done():
             log.warning("%s: its handler goes on in its thread, and keeps the slot", job.claim.id)
             loop = asyncio.get_running_loop()
+            self._lingering[job.claim.id] = job
 
             def give_back(_: object) -> None:
                 with suppress(RuntimeError):  # a loop that is closed has no use for the slot
-                    loop.call_soon_threadsafe(self._slot_is_free)
+                    loop.call_soon_threadsafe(self._has_ended, job)
 
             job.thread.add_done_callback(give_back)
         else:
             self._slot_is_free()
+
+    def _has_ended(self, job: Job) -> None:
+        if self._lingering.get(job.claim.id) is job:
+            del self._lingering[job.claim.id]
+        self._slot_is_free()
 
     def _slot_is_free(self) -> None:
         self.free += 1

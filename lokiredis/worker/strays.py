@@ -63,8 +63,7 @@ class Strays:
                 with suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
             await asyncio.sleep(_AGAIN)
-        if blind:
-            log.warning("nobody can see whether the command has left processes behind: %s", blind)
+        log.warning("nobody can see whether the command has left processes behind: %s", blind or sorted(found))
 
     def bury(self) -> None:
         """Those that have ended by themselves: as their parent we must."""

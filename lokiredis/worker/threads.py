@@ -22,32 +22,38 @@ class Threads:
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
         self._idle = threading.Semaphore(0)
         self._count = 0
+        self._ended = False
 
     def submit(self, call: Callable[..., Any], *words: Any) -> Future[Any]:
-        """Begin a call. Raises RuntimeError where the system gives no more threads."""
+        """Begin a call. Raises RuntimeError where the system gives no more threads, and after :meth:`end`."""
+        if self._ended:
+            raise RuntimeError("the threads of this worker have ended")
         future: Future[Any] = Future()
         future.set_running_or_notify_cancel()
-        item = (future, call, words)
-        if self._idle.acquire(blocking=False):
-            self._calls.put(item)
-        else:
-            threading.Thread(target=self._run, args=(item,), name="lokiredis-handler", daemon=True).start()
+        if not self._idle.acquire(blocking=False):
+            threading.Thread(target=self._run, name="lokiredis-handler", daemon=True).start()
             self._count += 1
+        self._calls.put((future, call, words))
         return future
 
     def end(self) -> None:
         """Those that are idle end now, the others with their call."""
+        self._ended = True
         for _ in range(self._count):
             self._calls.put(None)
 
-    def _run(self, item: _Call | None) -> None:
-        while item is not None:
+    def _run(self) -> None:
+        while (item := self._calls.get()) is not None:
             future, call, words = item
             try:
                 future.set_result(call(*words))
+            except StopIteration as e:
+                # No future of asyncio can carry it: the handler's task would wait for ever.
+                error = RuntimeError("the handler raised StopIteration")
+                error.__cause__ = e
+                future.set_exception(error)
             except BaseException as e:
                 future.set_exception(e)
             # Else what it was called with would live on until the next call.
             del item, future, call, words
             self._idle.release()
-            item = self._calls.get()

@@ -169,7 +169,7 @@ class Worker:
             loop.call_soon_threadsafe(self._runs.stop, job, why)
 
         def outage(error: QueueUnavailable | None) -> None:
-            loop.call_soon_threadsafe(self._outage.ends if error is None else partial(self._outage.begins, error))
+            loop.call_soon_threadsafe(self._outage.ends if error is None else partial(self._cut_off, error))
 
         announcer = Announcer(self.agent, lambda: self.types, self._news)
         leases = Leases(heartbeat_queue(self.queue), self.lease, stop, announcer.tell, outage)
@@ -185,6 +185,11 @@ class Worker:
             await end(*background)
             await self._runs.end(LAST_WORDS)
             await asyncio.to_thread(leases.stop, _GOODBYE)
+
+    def _cut_off(self, error: QueueUnavailable) -> None:
+        """The heartbeats reach nobody. The other connections may: what is held is renewed there, then."""
+        self._outage.begins(error)
+        self._pump.doubt()
 
     async def _pump_or_leave(self) -> bool:
         """The pump's work to its end; True: a worker that stops holds nothing, and Redis doesn't answer."""

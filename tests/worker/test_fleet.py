@@ -225,12 +225,13 @@ async def test_work_goes_on_where_two_at_it_do_no_harm(
         await asyncio.wait_for(run, 20)
 
 
+@pytest.mark.parametrize("retry_for", [0.05, 20])
 async def test_it_renews_before_it_claims(
-    mortal: RedisServer, queue_name: str, monkeypatch: pytest.MonkeyPatch
+    mortal: RedisServer, queue_name: str, retry_for: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A claim makes the queue charge what has run out: sent before the heartbeats it ends the worker's own work."""
     monkeypatch.setattr(outage.Watch, "away", lambda watch, error: watch._outage.begins(error) or 0.01)
-    async with AsyncQueue.from_url(mortal.url, queue_name, retry_for=0.05) as used:
+    async with AsyncQueue.from_url(mortal.url, queue_name, retry_for=retry_for) as used:
         worker = Worker(used, agent="me", lease=2, concurrency=2, on_lost_lease="continue")
         go_on = asyncio.Event()
 

@@ -295,6 +295,8 @@ async def test_a_server_that_is_killed_under_several_exchanges(mortal: RedisServ
             assert len(seen) == len(set(seen)) == 2000
             assert queue.counts()["completed"] == 2000
             tasks = [*queue.list("completed", limit=1000).tasks]
-            assert all([attempt.outcome for attempt in task.attempts] == ["completed"] for task in tasks)
+            # One whose claim was answered late, and was still being confirmed when the next kill came, was handed back.
+            outcomes = [[a.outcome for a in task.attempts if a.outcome != "released"] for task in tasks]
+            assert outcomes == [["completed"]] * len(tasks)
         worker.stop()
         await asyncio.wait_for(run, 20)

@@ -140,7 +140,7 @@ async def test_heartbeats_alone_reach_nobody(
 
         monkeypatch.setattr(worker._runs._leases.queue, "heartbeat_many", refused)
         for number in range(8):
-            await until(lambda: worker._outage.failed > worker._pump._doubt._sure_of, "a refused heartbeat")
+            await until(lambda: worker._outage.failed > worker._pump.doubt._sure_of, "a refused heartbeat")
             _add(mortal, queue_name, f"short-{number}")
             await until(lambda number=number: f"short-{number}" in gate.begun)  # type: ignore[misc]
         await until(lambda: worker.completed == 8)
@@ -149,6 +149,49 @@ async def test_heartbeats_alone_reach_nobody(
     with mortal.client() as client:
         [attempt] = Queue(client, queue_name).get("long").attempts
         assert attempt.outcome == "released"
+
+
+async def test_what_is_held_is_renewed_though_nothing_is_to_be_claimed(
+    mortal: RedisServer, queue_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heartbeats reach nobody, and no slot is free: its lease holds all the same, by the other connection."""
+    async with _worker(mortal.url, queue_name, 1) as (worker, gate, _):
+        _add(mortal, queue_name, "long")
+        await until(lambda: gate.begun == ["long"])
+        [job] = worker.running
+
+        def refused(claims: Any) -> Any:
+            raise QueueUnavailable("refused")
+
+        monkeypatch.setattr(worker._runs._leases.queue, "heartbeat_many", refused)
+        first = job.held_until
+        await until(lambda: job.held_until > first + 3, timeout=30)
+        gate.open("long")
+        await _all_completed(mortal, queue_name, 1)
+
+
+async def test_a_waiting_claim_begins_no_round_in_doubt(mortal: RedisServer, queue_name: str) -> None:
+    """Not only one that has failed: what comes back from its wait, too, would make the queue charge our own work."""
+    async with _worker(mortal.url, queue_name, 60, concurrency=2) as (worker, gate, _):
+        _add(mortal, queue_name, "long")
+        await until(lambda: gate.begun == ["long"] and worker._pump.asking is not None)
+        never = asyncio.ensure_future(asyncio.sleep(600))
+        worker._outage.failed = time.monotonic()
+        worker._pump.doubt.renewing = never  # it goes on and on
+        _add(mortal, queue_name, "next")
+        await until(lambda: _no_marks(mortal, queue_name), "the waiting claim has taken the mark")
+        await asyncio.sleep(0.2)
+        assert gate.begun == ["long"]
+        never.cancel()
+        worker._pump.doubt.renewing = None
+        await until(lambda: gate.begun == ["long", "next"])
+        gate.open("long")
+        await _all_completed(mortal, queue_name, 2)
+
+
+def _no_marks(server: RedisServer, name: str) -> bool:
+    with server.client() as client:
+        return not client.exists(Queue(client, name).keys.wake("a"))
 
 
 async def test_a_server_that_takes_no_writes_for_a_while(queue_name: str) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -91,6 +94,41 @@ async def test_a_task_that_is_given_anew(
     await until(lambda: deaf.seen.count("ends") == 2)
     assert deaf.seen == ["begins", "is told", "ends", "begins", "ends"]
     await until(lambda: queue.get("x").state == State.COMPLETED)
+
+
+@pytest.mark.parametrize("kind", ["async", "plain"])
+async def test_a_run_waits_for_all_before_it(queue: Queue, make_worker: Make, kind: str) -> None:
+    """A thread goes on after its run was cancelled; and the third run waits for the first though the second is over."""
+    worker = make_worker(concurrency=3)
+    free, at_once, most, calls = threading.Event(), 0, 0, 0
+
+    def plain(context: Any) -> dict[str, Any]:
+        nonlocal at_once, most, calls
+        calls, at_once = calls + 1, at_once + 1
+        most = max(most, at_once)
+        free.wait(30)
+        at_once -= 1
+        return REPORT
+
+    async def work(context: Context) -> dict[str, Any]:
+        going = asyncio.ensure_future(asyncio.to_thread(plain, context))
+        while not going.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([going])
+        return going.result()
+
+    worker.handler("a")(work if kind == "async" else plain)
+    queue.enqueue(type="a", id="x")
+    started(worker)
+    await until(lambda: calls)
+    [first] = worker.running
+    for _ in range(2):
+        again = worker._runs.begin(first.claim, time.monotonic())
+    await asyncio.sleep(0.5)
+    assert (calls, again.begun) == (1, False)
+    free.set()
+    await until(lambda: calls == 2)
+    assert most == 1
 
 
 async def test_one_that_timed_out_is_charged(
