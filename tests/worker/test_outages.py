@@ -174,7 +174,9 @@ async def test_a_waiting_claim_begins_no_round_in_doubt(mortal: RedisServer, que
     """Not only one that has failed: what comes back from its wait, too, would make the queue charge our own work."""
     async with _worker(mortal.url, queue_name, 60, concurrency=2) as (worker, gate, _):
         _add(mortal, queue_name, "long")
-        await until(lambda: gate.begun == ["long"] and worker._pump.asking is not None)
+        await until(lambda: gate.begun == ["long"])
+        with mortal.client() as client:
+            await until(lambda: client.info("clients")["blocked_clients"] == 1, "the waiting claim waits")
         never = asyncio.ensure_future(asyncio.sleep(600))
         worker._outage.failed = time.monotonic()
         worker._pump.doubt.renewing = never  # it goes on and on
