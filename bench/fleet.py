@@ -56,7 +56,7 @@ def _measure(server: PrivateServer, only: str | None, quick: bool) -> list[Repor
         if name == "pickup":
             report = measure_pickup(server, rounds=5 if quick else 9, tasks=50 if quick else 200)
         else:
-            report = measure_idle(server, agents=200 if quick else 1000, seconds=30 if quick else 66)
+            report = measure_idle(server, agents=200 if quick else 1000, seconds=30 if quick else 125)
         server.client.flushall()
         print(f"\n{report.title}\n{table(report.header, report.rows)}", flush=True)
         reports.append(report)

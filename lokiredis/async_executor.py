@@ -13,6 +13,7 @@ from . import steps
 from .commands import Command
 from .connect import (
     AsyncRedis,
+    block_here,
     blocking_twin,
     node_of,
 )
@@ -156,16 +157,23 @@ class AsyncExecutor(Client):
                 raised = e
 
     async def _block(self, step: steps.Block) -> None:
-        if self._blocking is None:
-            self._blocking = blocking_twin(self.redis, steps.LONGEST_BLOCK, step.marks[0])
         try:
-            await self._blocking.bzpopmin(list(step.marks), timeout=str(step.seconds))
+            if self._owned:
+                await block_here(self.redis, step.marks, step.seconds)
+            else:
+                await self._block_beside(step)
         except MovedError:
             self._blocking = None
         except FAILURES as e:
             if not translate.is_outage(e):
                 raise self._translated(e) from None
             await asyncio.sleep(min(step.seconds, random.uniform(*REFUSED_PAUSE)))
+
+    async def _block_beside(self, step: steps.Block) -> None:
+        """On a client of our own: the given one may be a cluster's, or its pool too small for a call that lasts."""
+        if self._blocking is None:
+            self._blocking = blocking_twin(self.redis, steps.LONGEST_BLOCK, step.marks[0])
+        await self._blocking.bzpopmin(list(step.marks), timeout=str(step.seconds))
 
     async def _give_up(self, inner: asyncio.Future[Any], progress: Progress) -> None:
         """End cancelled steps without losing a task: what was claimed while the cancellation came is handed back.

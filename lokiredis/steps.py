@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -48,6 +49,10 @@ class Sleep:
     unanswered: Command[Any] | None = None
 
 
+#: A call that may fail, and what is to be told when it did not.
+Word = tuple[Command[Any], Callable[[], None]]
+
+
 class Watch:
     """Is told how a waiting claim goes."""
 
@@ -66,6 +71,10 @@ class Watch:
 
     def back(self) -> None:
         """There is an answer."""
+
+    def word(self) -> Word | None:
+        """What else is to be said before the wait: the server is awake now, and the connection is there."""
+        return None
 
 
 Step = Command[Any] | Block | Sleep
@@ -122,8 +131,17 @@ def claim(
         pause = _pause(found.retry_after, left)
         if pause is None:
             continue
+        if (word := watch.word()) is not None:
+            yield from _said(word)
         # A held agent must not take a mark that another could use.
         yield Sleep(pause) if found.reason == "held" else Block([keys.wake(type) for type in names], pause)
+
+
+def _said(word: Word) -> Steps[None]:
+    command, heard = word
+    with suppress(LokiRedisError):
+        yield command
+        heard()
 
 
 def _answered(command: Command[T], watch: Watch) -> Steps[T]:

@@ -17,7 +17,8 @@ from workload import REPORT, TYPES
 from lokiredis import AsyncQueue
 from lokiredis.worker import Context, Worker
 
-#: Of a core, in percent. A waiting agent asks again every 25 to 30 s: shorter measurements may miss that.
+#: Of a core, in percent. A waiting agent asks again every 25 to 30 s, and an idle worker tells of itself every two
+#: minutes: shorter measurements may miss that.
 TARGET = 1.0
 QUEUE = "idle"
 _PROCESSES = 4

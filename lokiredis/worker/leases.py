@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from ..connect import drop_idle
 from ..errors import LokiRedisError, QueueUnavailable, StaleClaim, TaskNotFound
 from ..models import Heartbeat
 from ..queue import Queue
@@ -43,7 +44,7 @@ def hear(
 class Leases:
     """``told`` is called in this thread for a claim that has ended without us.
 
-    ``announce``, called here too, tells the queue of the worker, given the seconds until it will do so again.
+    ``announce``, called here too, tells the queue of the worker; with True, that it leaves.
     ``outage`` is told of each heartbeat whether Redis was away for it: somebody else says it then, once for all.
     """
 
@@ -52,7 +53,7 @@ class Leases:
         queue: Queue,
         lease: float,
         told: Callable[[Job, Stop], None],
-        announce: Callable[[Queue, float], None] | None = None,
+        announce: Callable[[Queue, bool], None] | None = None,
         outage: Callable[[QueueUnavailable | None], None] | None = None,
     ) -> None:
         self.queue = queue
@@ -98,29 +99,30 @@ class Leases:
             self.queue.close()
 
     def _renew_until_ended(self) -> None:
-        self._tell(self.lease / 3)
+        self._tell()
         while not self._ended.wait(self._pause()):
             try:
                 self._renew_all()
                 if not self._away:
-                    self._tell(self.lease / 3)
+                    self._tell()
             except Exception:
                 log.exception("the claims were not renewed")  # but will be: without this thread all leases would end
-        self._tell(0)
+        self._tell(leaving=True)
 
     def _renew_all(self) -> None:
         with self._lock:
             jobs = list(self._jobs.values())
         if not jobs:
             self._answered()  # then nothing asks any more whether Redis is back
+            drop_idle(self.queue.redis)  # a thousand idle workers shall not keep a thousand of them
         for first in range(0, len(jobs), AT_ONCE):
             self._renew(jobs[first : first + AT_ONCE])
 
-    def _tell(self, every: float) -> None:
+    def _tell(self, leaving: bool = False) -> None:
         """Not to be heard is no reason to end anything: leases decide."""
         if self._announce is not None:
             with suppress(LokiRedisError):
-                self._announce(self.queue, every)
+                self._announce(self.queue, leaving)
 
     def _pause(self) -> float:
         """A third of the shortest lease: two renewals may fail before one runs out. In an outage: soon."""

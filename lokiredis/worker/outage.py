@@ -59,13 +59,17 @@ class Outage:
 
 
 class Watch(steps.Watch):
-    """A worker's waiting claim sits every outage out; ``in_doubt``: whether it must wait even longer."""
+    """A worker's waiting claim sits every outage out; ``in_doubt``: whether it must wait even longer.
+
+    ``word``: what else the worker has to say when there is nothing for it.
+    """
 
     patience = PATIENCE
 
-    def __init__(self, outage: Outage, in_doubt: Callable[[], bool]) -> None:
+    def __init__(self, outage: Outage, in_doubt: Callable[[], bool], word: Callable[[], steps.Word | None]) -> None:
         self._outage = outage
         self._in_doubt = in_doubt
+        self._word = word
         self._backoff = Backoff()
         #: Whether a call was not answered at first.
         self.late = False
@@ -84,3 +88,7 @@ class Watch(steps.Watch):
         """There is an answer."""
         self._outage.ends()
         self._backoff.reset()
+
+    def word(self) -> steps.Word | None:
+        """The worker's own."""
+        return self._word()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from ..commands import Command
 from ..errors import DecisionReportMissing, InvalidTask, LokiRedisError, QueueUnavailable
 from ..models import Claim, Exchange, Failed, Finished, Released
 from ..queue import AsyncQueue
+from ..steps import Word
 from .doubt import Doubt
 from .job import Job, Stop
 from .outage import DOUBT, PATIENCE, Backoff, Outage, Watch
@@ -52,7 +53,10 @@ class _Call:
 
 
 class Pump:
-    """Begins runs, and tells the queue how they ended. ``grace``: seconds for what runs when it stops."""
+    """Begins runs, and tells the queue how they ended. ``grace``: seconds for what runs when it stops.
+
+    ``word``: what is to be said as it asks for work.
+    """
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class Pump:
         concurrency: int,
         lease: float,
         grace: float,
+        word: Callable[[], Word | None],
     ) -> None:
         self._queue = queue
         self._runs = runs
@@ -73,6 +78,7 @@ class Pump:
         self._types = types
         self._lease = lease
         self._grace = grace
+        self._word = word
         self._most = max(_LEAST, -(-concurrency // _CALLS))
         #: The exchanges that are not answered yet, and who carries them there.
         self.calls: dict[_Call, asyncio.Task[None]] = {}
@@ -189,7 +195,7 @@ class Pump:
 
     async def _ask(self) -> None:
         """Wait on the server for one task: then there may be more."""
-        watch = self.watch = Watch(self._outage, self.doubt)
+        watch = self.watch = Watch(self._outage, self.doubt, self._word)
         try:
             while not self._stopping:
                 found = await self._queue._claim_watched(

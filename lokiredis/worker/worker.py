@@ -75,6 +75,7 @@ class Worker:
         self._handlers: dict[str, Handler] = {}
         self._outage = Outage()
         self._runs = Runs(queue, self._handlers, concurrency=concurrency)
+        self._announcer = Announcer(queue, self.agent, lambda: self.types, self._news, lease)
         self._pump = Pump(
             queue,
             self._runs,
@@ -84,6 +85,7 @@ class Worker:
             concurrency=concurrency,
             lease=lease,
             grace=self.grace,
+            word=self._announcer.again,
         )
         self._stopping = asyncio.Event()
         self._deadlines = Deadlines(self._runs, lease=lease, stop_overdue=on_lost_lease == "stop")
@@ -171,8 +173,7 @@ class Worker:
         def outage(error: QueueUnavailable | None) -> None:
             loop.call_soon_threadsafe(self._outage.ends if error is None else partial(self._cut_off, error))
 
-        announcer = Announcer(self.agent, lambda: self.types, self._news)
-        leases = Leases(heartbeat_queue(self.queue), self.lease, stop, announcer.tell, outage)
+        leases = Leases(heartbeat_queue(self.queue), self.lease, stop, self._announcer.tell, outage)
         self._runs.start(leases)
         leases.start()
         listener = Listener(self.queue, self._runs.cancelled)
@@ -226,4 +227,5 @@ class Worker:
         return True
 
     def _news(self) -> News:
-        return News(tuple(job.claim.id for job in self.running), self.completed, self.failed)
+        tasks = tuple(job.claim.id for job in self.running)
+        return News(tasks, self.completed, self.failed, asks=self._pump.asking is not None)

@@ -16,7 +16,6 @@ from redis.exceptions import RedisError
 
 from lokiredis import Claim, InvalidTask, Queue, Signal, State
 from lokiredis.worker import Context, GiveUp, HandBack, ThreadContext, Worker
-from lokiredis.worker.announcing import Announcer, News
 from lokiredis.worker.background import end
 from lokiredis.worker.job import Job, Stop
 from lokiredis.worker.listening import Listener
@@ -645,43 +644,3 @@ def test_bad_options() -> None:
         worker.handler()(lambda context: REPORT)
     with pytest.raises(InvalidTask, match="1 to 100 types"):
         worker.handler(*(f"b{i}" for i in range(100)))(lambda context: REPORT)
-
-
-async def test_it_announces_itself(queue: Queue, make_worker: Make) -> None:
-    """With what it works on; and it leaves when it stops."""
-    worker = make_worker(lease=1)
-    go_on = asyncio.Event()
-
-    @worker.handler("a")
-    async def work(context: Context) -> dict[str, Any]:
-        await go_on.wait()
-        return REPORT
-
-    run = started(worker)
-    [agent] = await until(queue.agents)
-    assert (agent.name, agent.types, agent.state) == ("me", ("a",), "idle")
-    queue.enqueue(type="a", id="x")
-    await until(lambda: queue.agents()[0].tasks == ("x",))
-    go_on.set()
-    await until(lambda: queue.agents()[0].completed == 1)
-    worker.stop()
-    await asyncio.wait_for(run, 10)
-    assert queue.agents() == []
-
-
-def test_an_idle_worker_announces_itself_less_often() -> None:
-    """Each third time, and it says so: a thousand idle ones shall cost the server little. News is told at once."""
-    news = News((), 0, 0)
-    announcer = Announcer("me", lambda: ("a",), lambda: news)
-    told: list[tuple[float, int]] = []
-
-    class Told:
-        def announce(self, agent: str, types: Any, *, tasks: Any, completed: int, failed: int, every: float) -> None:
-            told.append((every, completed))
-
-    for completed in (0, 0, 0, 0, 1, 1, 1, 1):
-        news = News((), completed, 0)
-        announcer.tell(Told(), 20)  # type: ignore[arg-type]
-    assert told == [(60, 0), (60, 0), (60, 1), (60, 1)]
-    announcer.tell(Told(), 0)  # type: ignore[arg-type]
-    assert told[-1] == (0, 1)

@@ -1,0 +1,145 @@
+"""A worker tells the queue of itself, and costs the server little while it is idle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lokiredis import AsyncQueue, Claim, Queue
+from lokiredis.replies import SILENT
+from lokiredis.worker import Context, Worker
+from lokiredis.worker.announcing import Announcer, News
+
+from ..servers import RedisServer
+from .conftest import started, until
+
+REPORT: dict[str, Any] = {"decisionReport": {"why": "asked for"}}
+Make = Callable[..., Worker]
+
+
+async def test_it_announces_itself(queue: Queue, make_worker: Make) -> None:
+    """With what it works on; and it leaves when it stops."""
+    worker = make_worker(lease=1)
+    go_on = asyncio.Event()
+
+    @worker.handler("a")
+    async def work(context: Context) -> dict[str, Any]:
+        await go_on.wait()
+        return REPORT
+
+    run = started(worker)
+    [agent] = await until(queue.agents)
+    assert (agent.name, agent.types, agent.state) == ("me", ("a",), "idle")
+    queue.enqueue(type="a", id="x")
+    await until(lambda: queue.agents()[0].tasks == ("x",))
+    go_on.set()
+    await until(lambda: queue.agents()[0].completed == 1)
+    worker.stop()
+    await asyncio.wait_for(run, 10)
+    assert queue.agents() == []
+
+
+def test_an_idle_worker_announces_itself_less_often(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it asks for work, every other lease: a thousand idle ones shall cost the server little.
+
+    What nobody heard is said again the next time, before anybody takes it for lost; news is told at once.
+    """
+    second, news = 0, News((), 0, 0, asks=True)
+    monkeypatch.setattr("lokiredis.worker.announcing.time", SimpleNamespace(monotonic=lambda: second))
+    announcer = Announcer(queue, "me", lambda: ("a",), lambda: news, 60)
+    told: dict[int, int] = {}
+
+    def send(command: Any) -> None:
+        told[second] = int(command.argv[-1]) // 1000
+
+    monkeypatch.setattr(queue, "run", send)
+    for second in range(601):
+        news = News((), int(second >= 50), 0, asks=second < 490)
+        if second % 20 == 0:
+            announcer.tell(queue)
+        if second % 29 == 0 and news.asks and (word := announcer.again()):
+            command, heard = word
+            send(command)
+            if second > 200:
+                heard()
+    assert told == {
+        0: 60,
+        60: 60,
+        174: 60,
+        203: 60,
+        319: 60,
+        435: 60,
+        500: 60,
+        520: 60,
+        540: 60,
+        560: 60,
+        580: 60,
+        600: 60,
+    }
+    announcer.tell(queue, True)
+    assert told[600] == 0
+    times = [0, 60, 203, 319, 435, 500]  # where it was heard
+    assert max(later - earlier for earlier, later in pairwise(times)) < SILENT * 60
+
+
+async def test_an_idle_worker_holds_two_connections(queue: Queue, make_worker: Make) -> None:
+    """One by which it claims, waits and tells of itself, one by which it listens. The heartbeats' own is given back."""
+    others = {client["id"] for client in queue.redis.client_list()}
+
+    def connections() -> list[str]:
+        return sorted(client["cmd"] for client in queue.redis.client_list() if client["id"] not in others)
+
+    worker = make_worker(lease=1)
+
+    @worker.handler("a")
+    async def work(context: Context) -> dict[str, Any]:
+        await until(lambda: len(connections()) == 3)
+        return REPORT
+
+    started(worker)
+    await until(lambda: connections() == ["bzpopmin", "subscribe"])
+    queue.enqueue(type="a", id="x")
+    await until(lambda: queue.counts()["completed"] == 1)
+    await until(lambda: connections() == ["bzpopmin", "subscribe"])
+
+
+async def test_a_waiting_claim_holds_one_connection(redis7_server: RedisServer, queue: Queue) -> None:
+    """Cancelled in its wait it leaves the connection's late answer to nobody."""
+    others = {client["id"] for client in queue.redis.client_list()}
+
+    def connections() -> list[str]:
+        return [client["cmd"] for client in queue.redis.client_list() if client["id"] not in others]
+
+    async with AsyncQueue.from_url(redis7_server.url, queue.name) as mine:
+        for number in range(3):
+            claim = asyncio.ensure_future(mine.claim("me", ["a"], lease=60, wait=None))
+            await until(lambda: connections() == ["bzpopmin"])
+            claim.cancel()
+            await asyncio.wait([claim])
+            assert await mine.counts() == queue.counts()
+            claim = asyncio.ensure_future(mine.claim("me", ["a"], lease=60, wait=None))
+            await until(lambda: connections() == ["bzpopmin"])
+            queue.enqueue(type="a", id=f"x{number}")
+            found = await claim
+            assert isinstance(found, Claim)
+            assert found.id == f"x{number}"
+            await mine.complete(found, decision_report=REPORT["decisionReport"])
+
+
+async def test_a_wait_may_be_longer_than_a_call(redis7_server: RedisServer, queue: Queue) -> None:
+    """The time limit of calls is put aside for it, and holds for the next call again."""
+    async with AsyncQueue.from_url(redis7_server.url, queue.name) as mine:
+        pool = mine.redis.connection_pool
+        pool.connection_kwargs["socket_timeout"] = 0.2
+        await mine.claim("me", ["a"], lease=60)
+        [connection] = pool._available_connections
+        before = connection._writer
+        assert not await mine.claim("me", ["a"], lease=60, wait=1)
+        assert pool._available_connections == [connection]
+        assert connection._writer is before
+        assert connection.socket_timeout == 0.2
