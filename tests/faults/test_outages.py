@@ -259,9 +259,17 @@ def test_a_read_only_server_is_waited_for(client: str, program: Path) -> None:
 
 
 def _replicate(source: RedisServer, copy: RedisServer) -> None:
-    with copy.client() as redis:
+    with copy.client() as redis, source.client() as master:
+
+        def has_all() -> bool:
+            # Where it goes on from an older state, the link is up before the last writes have come.
+            ours, theirs = redis.info("replication"), master.info("replication")
+            of_one_history: bool = ours["master_replid"] == theirs["master_replid"]
+            up = ours.get("master_link_status") == "up"
+            return up and of_one_history and bool(ours["slave_repl_offset"] == theirs["master_repl_offset"])
+
         redis.replicaof("127.0.0.1", str(source.port))
-        wait_until(lambda: redis.info("replication").get("master_link_status") == "up", 30, "the replica's data")
+        wait_until(has_all, 30, "the replica's data")
 
 
 def _promote(server: RedisServer) -> None:

@@ -124,7 +124,7 @@ async def test_a_waiting_claim_holds_one_connection(redis7_server: RedisServer, 
             assert await mine.counts() == queue.counts()
             claim = asyncio.ensure_future(mine.claim("me", ["a"], lease=60, wait=None))
             await until(lambda: connections() == ["bzpopmin"])
-            queue.enqueue(type="a", id=f"x{number}")
+            queue.enqueue(type="a", id=f"x{number}", payload={"number": number})
             found = await claim
             assert isinstance(found, Claim)
             assert found.id == f"x{number}"
