@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lokiredis import AsyncQueue, Queue, State
+from lokiredis import AsyncQueue, Queue, QueueUnavailable, State
 from lokiredis.worker import Context, Worker, outage
 
 from ..conftest import lacking
@@ -256,6 +256,48 @@ async def test_it_renews_before_it_claims(
         assert ((await used.get("x")).retries, (await used.get("y")).retries) == (0, 0)
         worker.stop()
         await asyncio.wait_for(run, 20)
+
+
+async def test_a_claim_that_a_stop_ends_comes_after_the_heartbeats(
+    mortal: RedisServer, queue_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unanswered in an outage it is sent again, to hand back what it may have claimed: leases run out by that, too."""
+    async with AsyncQueue.from_url(mortal.url, queue_name, retry_for=0.05) as used:
+        worker = Worker(used, agent="me", lease=2, concurrency=2, on_lost_lease="continue")
+        go_on, usual = asyncio.Event(), used._answer
+        renewing = asyncio.Event()
+
+        @worker.handler("a")
+        async def work(context: Context) -> dict[str, Any]:
+            await go_on.wait()
+            return REPORT
+
+        async def answer(command: Any) -> Any:
+            if command.script.name == "heartbeat":
+                renewing.set()
+                await asyncio.sleep(0.3)  # the claim would be first
+            return await usual(command)
+
+        def refused(claims: Any) -> Any:
+            raise QueueUnavailable("refused")
+
+        with mortal.client() as client:
+            Queue(client, queue_name).enqueue(type="a", id="x")
+        run = started(worker)
+        await until(lambda: worker.running and worker.running[0].begun)
+        [job] = worker.running
+        monkeypatch.setattr(worker._runs._leases.queue, "heartbeat_many", refused)
+        await asyncio.to_thread(mortal.kill)
+        await until(lambda: time.monotonic() > job.held_until + 0.5)
+        monkeypatch.setattr(used, "_answer", answer)
+        await asyncio.to_thread(mortal.restart)
+        renewing.clear()
+        await asyncio.wait_for(renewing.wait(), 20)
+        worker.stop()
+        await until(lambda: worker._pump.asking is None)
+        go_on.set()
+        await asyncio.wait_for(run, 20)
+        assert ((await used.get("x")).state, (await used.get("x")).retries) == (State.COMPLETED, 0)
 
 
 async def test_it_stops_while_redis_is_away(mortal: RedisServer, queue_name: str) -> None:

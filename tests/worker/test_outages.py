@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from lokiredis import AsyncQueue, Queue, QueueUnavailable
+from lokiredis import AsyncQueue, Claim, LokiRedisError, Queue, QueueUnavailable, commands
 from lokiredis.commands import Command
 from lokiredis.worker import Context, ThreadContext, Worker
 from lokiredis.worker.command import CommandHandler
+from lokiredis.worker.job import Job
+from lokiredis.worker.leases import Leases
+from lokiredis.worker.outage import PATIENCE
 
 from ..conftest import lacking
 from ..invariants import check
@@ -246,6 +252,94 @@ async def test_a_claim_that_never_comes_back_is_a_standstill(
         asked = await until(lambda: worker._pump.watch and worker._pump.watch.asked)
         await until(lambda: time.monotonic() > asked + 3)
         assert worker.silent_for > 2
+
+
+async def test_a_renewal_that_never_comes_back_is_a_standstill(
+    mortal: RedisServer, queue_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Claims wait for it, so that nothing else would show it."""
+    async with _worker(mortal.url, queue_name, 60) as (worker, gate, queue):
+        _add(mortal, queue_name, "long")
+        await until(lambda: gate.begun)
+        monkeypatch.setattr("lokiredis.worker.worker._LONGEST_ATTEMPT", 0)
+        usual = queue._answer
+
+        async def answer(command: Command[Any]) -> Any:
+            if command.script.name == "heartbeat":
+                await asyncio.sleep(600)
+            return await usual(command)
+
+        monkeypatch.setattr(queue, "_answer", answer)
+        worker._outage.failed = time.monotonic()
+        assert worker._pump.doubt()
+        await until(lambda: worker.silent_for > 2)
+        assert worker._pump.doubt.renewing is not None
+        worker._pump.doubt.renewing.cancel()
+        await until(lambda: worker.silent_for < 1)
+        gate.open("long")
+        worker._outage.failed = 0.0
+
+
+async def test_claims_are_repeated_for_a_moment_only(
+    mortal: RedisServer, queue_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an outage leases run out, which is looked at before the next one. Endings are sent as long as any call."""
+    async with _worker(mortal.url, queue_name, 60, concurrency=2) as (worker, gate, queue):
+        patience: dict[str, set[float]] = {}
+        usual = queue._answer
+
+        async def answer(command: Command[Any]) -> Any:
+            name = command.script.name
+            if name == "exchange" and int(command.argv[command.script.argv.index("limit")]):
+                name = "claim"
+            patience.setdefault(name, set()).add(command.patience)
+            return await usual(command)
+
+        monkeypatch.setattr(queue, "_answer", answer)
+        _add(mortal, queue_name, "long", "short")
+        await until(lambda: gate.begun and worker.completed == 1)
+        never = asyncio.ensure_future(asyncio.sleep(600))
+        worker._pump.doubt.renewing, worker._outage.failed = never, time.monotonic()
+        gate.open("long")
+        await until(lambda: worker.completed == 2)
+        never.cancel()
+        assert patience == {"claim": {PATIENCE}, "exchange": {math.inf}}
+
+
+async def test_a_call_has_the_patience_of_its_command(mortal: RedisServer, queue_name: str) -> None:
+    """Where that is less than the queue's."""
+    async with AsyncQueue.from_url(mortal.url, queue_name, retry_for=3600) as queue:
+        await queue.counts()
+        await asyncio.to_thread(mortal.kill)
+        command = commands.heartbeat_many(queue.keys, [SimpleNamespace(id="x", token=1)])
+        with pytest.raises(QueueUnavailable):
+            await asyncio.wait_for(queue.run(replace(command, patience=0.1)), 30)
+
+
+@pytest.mark.parametrize("released", [True, False])
+def test_heartbeats_go_on_at_their_usual_pace(
+    mortal: RedisServer, queue_name: str, monkeypatch: pytest.MonkeyPatch, released: bool
+) -> None:
+    """After an outage: though nothing is held any more, and though the queue refuses the call."""
+    with Queue.from_url(mortal.url, queue_name) as queue:
+        queue.enqueue(type="a", id="x")
+        claim = queue.claim("me", "a", lease=60)
+        assert isinstance(claim, Claim)
+        job = Job(claim, time.monotonic())
+        leases = Leases(queue, 60, lambda job, why: None)
+        leases.hold(job)
+        errors: list[LokiRedisError] = [QueueUnavailable("away"), LokiRedisError("refused")]
+
+        def refused(claims: Any) -> Any:
+            raise errors.pop(0)
+
+        monkeypatch.setattr(queue, "heartbeat_many", refused)
+        leases._renew_all()
+        assert leases._pause() < 1
+        if released:
+            leases.drop(job)
+        leases._renew_all()
+        assert leases._pause() == 20
 
 
 @pytest.mark.parametrize("kind", ["async", "plain"])

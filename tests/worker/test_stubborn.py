@@ -50,6 +50,35 @@ async def test_an_error_that_is_no_exception(queue: Queue, make_worker: Make, ki
     assert (task.state, task.last_error) == (State.DEAD_LETTER, "Abort: no more")
 
 
+class Wordless(Exception):
+    """One that fails in turn."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize("kind", ["async", "plain"])
+async def test_an_error_whose_text_raises(queue: Queue, make_worker: Make, kind: str) -> None:
+    """It fails the attempt all the same, and its slot is free for the next task."""
+    worker = make_worker(concurrency=1)
+
+    def plain(context: Any) -> dict[str, Any]:
+        if context.id == "x":
+            raise Wordless
+        return REPORT
+
+    async def work(context: Context) -> dict[str, Any]:
+        return plain(context)
+
+    worker.handler("a")(work if kind == "async" else plain)
+    queue.enqueue(type="a", id="x", max_retries=0, priority=9)
+    queue.enqueue(type="a", id="y", idempotency_key="")
+    started(worker)
+    await until(lambda: queue.get("y").state == State.COMPLETED)
+    task = queue.get("x")
+    assert (task.state, task.last_error) == (State.DEAD_LETTER, "Wordless")
+
+
 class Deaf:
     """Takes no notice of its end until it is ``free``."""
 
