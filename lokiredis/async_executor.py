@@ -15,6 +15,7 @@ from .connect import (
     AsyncRedis,
     block_here,
     blocking_twin,
+    may_block_here,
     node_of,
 )
 from .errors import LokiRedisError
@@ -158,7 +159,7 @@ class AsyncExecutor(Client):
 
     async def _block(self, step: steps.Block) -> None:
         try:
-            if self._owned:
+            if self._owned and may_block_here(self.redis):
                 await block_here(self.redis, step.marks, step.seconds)
             else:
                 await self._block_beside(step)

@@ -34,6 +34,8 @@ SyncRedis = Any
 AsyncRedis = Any
 
 CONNECT_TIMEOUT, CALL_TIMEOUT = 5.0, 10.0
+#: Of connections in a pool. redis-py 8 has 100 at most, and the 101st of the claims that wait in a process fails.
+_NO_LIMIT = 2**31
 #: On top of the time that a call blocks on the server: after that the connection is dead.
 _BLOCK_MARGIN = 10.0
 #: How long an interrupted call may take to hand back what it claimed: to connect, and for each reply.
@@ -59,6 +61,7 @@ def _options(url: str, retry: Any) -> dict[str, Any]:
         "socket_connect_timeout": CONNECT_TIMEOUT,
         "socket_keepalive": True,
         "health_check_interval": 0,
+        "max_connections": _NO_LIMIT,
         "retry": retry,
     }
     if url.startswith("unix://"):
@@ -246,6 +249,12 @@ def blocking_twin(client: C, longest: float, key: str) -> C:
     return _twin(client, key, socket_timeout=longest + _BLOCK_MARGIN)
 
 
+def may_block_here(client: Any) -> bool:
+    """Whether :meth:`block_here` leaves other calls a connection; a URL may say max_connections."""
+    pool = getattr(client, "connection_pool", None)
+    return pool is not None and pool.max_connections >= _NO_LIMIT
+
+
 async def block_here(client: AsyncRedis, marks: Sequence[str], seconds: float) -> None:
     """Wait for a mark on a connection of *client*'s own pool, which nobody else gets meanwhile.
 
@@ -270,7 +279,9 @@ def short_twin(client: C, key: str) -> C:
 
 def _twin(client: C, key: str, **changed: Any) -> C:
     kind, pool_kind, connection, options = _parts(client, key)
-    made: C = kind(connection_pool=pool_kind(connection_class=connection, **options | changed))
+    made: C = kind(
+        connection_pool=pool_kind(connection_class=connection, max_connections=_NO_LIMIT, **options | changed)
+    )
     return made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from lokiredis.worker import Context, Worker
 from lokiredis.worker.announcing import Announcer, News
 
 from ..servers import RedisServer
+from ..waiting import wait_until
 from .conftest import started, until
 
 REPORT: dict[str, Any] = {"decisionReport": {"why": "asked for"}}
@@ -143,3 +145,30 @@ async def test_a_wait_may_be_longer_than_a_call(redis7_server: RedisServer, queu
         assert pool._available_connections == [connection]
         assert connection._writer is before
         assert connection.socket_timeout == 0.2
+
+
+@pytest.mark.parametrize("limit", ["", "?max_connections=3"])
+async def test_other_calls_go_on_beside_many_waiting_claims(
+    redis7_server: RedisServer, queue: Queue, limit: str
+) -> None:
+    """In one process, more than a pool of redis-py has places for. Where the URL sets a limit, it is for calls."""
+    count = 3 if limit else 150
+    async with AsyncQueue.from_url(redis7_server.url + limit, queue.name, retry_for=5 if limit else 0) as mine:
+        claims = [asyncio.ensure_future(mine.claim(f"agent-{n}", ["a"], lease=60, wait=None)) for n in range(count)]
+        await until(lambda: queue.redis.info("clients")["blocked_clients"] == count)
+        added = [mine.enqueue(type="a", id=f"x{n}", payload={"number": n}) for n in range(count)]
+        for call in added:
+            await call
+        found = await asyncio.wait_for(asyncio.gather(*claims), 30)
+        assert {claim.id for claim in found if isinstance(claim, Claim)} == {f"x{n}" for n in range(count)}
+
+
+def test_many_threads_wait_with_one_queue(redis7_server: RedisServer, queue: Queue) -> None:
+    """More than a pool of redis-py has places for: each gets a task."""
+    count = 110
+    with Queue.from_url(redis7_server.url, queue.name) as mine, ThreadPoolExecutor(count) as threads:
+        claims = [threads.submit(mine.claim, f"agent-{number}", ["a"], lease=60, wait=60) for number in range(count)]
+        wait_until(lambda: queue.redis.info("clients")["blocked_clients"] == count, 30, "all wait")
+        mine.enqueue_many([{"id": f"x{number}", "type": "a", "payload": {"n": number}} for number in range(count)])
+        found = [claim.result(30) for claim in claims]
+    assert {claim.id for claim in found if isinstance(claim, Claim)} == {f"x{number}" for number in range(count)}
