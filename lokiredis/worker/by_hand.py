@@ -22,7 +22,7 @@ from .context import Context, Seen
 from .job import Job, Stop
 from .leases import Leases
 from .listening import Listener
-from .outcomes import GiveUp, HandBack
+from .outcomes import GiveUp, HandBack, text_of
 from .twins import heartbeat_queue
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _end(queue: Any, claim: Claim, result: Mapping[str, Any] | None, error: Base
     if error is None:
         return queue.release(claim, reason=_NO_RESULT) if result is None else queue.complete(claim, **result)
     if isinstance(error, HandBack):
-        return queue.release(claim, delay=error.delay, reason=str(error))
+        return queue.release(claim, delay=error.delay, reason=text_of(error))
     if not isinstance(error, Exception):
         return queue.release(claim, reason=_INTERRUPTED)
     if is_rate_limit(error):

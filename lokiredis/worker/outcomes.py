@@ -46,8 +46,8 @@ def ended(claim: Claim, value: Any) -> Ending:
 def raised(claim: Claim, error: BaseException) -> Ending:
     """The ending for what a handler raised."""
     if isinstance(error, HandBack):
-        return Released(claim, delay=error.delay, reason=str(error))
-    text = _text(error)[-_LONGEST_TEXT:]
+        return Released(claim, delay=error.delay, reason=text_of(error))
+    text = text_of(error)[-_LONGEST_TEXT:]
     if isinstance(error, AttemptFailed):
         return Failed(claim, text)
     if isinstance(error, GiveUp):
@@ -55,10 +55,11 @@ def raised(claim: Claim, error: BaseException) -> Ending:
     return Failed(claim, f"{type(error).__name__}: {text}" if text else type(error).__name__)
 
 
-def _text(error: BaseException) -> str:
+def text_of(error: BaseException) -> str:
+    """What it says; "" when that raises in turn, which would end nobody's attempt."""
     try:
         return str(error)
-    except Exception:  # raised in turn it would end nobody's attempt
+    except Exception:
         return ""
 
 

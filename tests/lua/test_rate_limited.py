@@ -40,6 +40,20 @@ def test_a_held_agent_may_finish(clocked: ClockedQueue) -> None:
     assert refused(clocked) == NoClaim("held", 100)
 
 
+def test_a_hold_that_is_over_does_not_come_back(clocked: ClockedQueue) -> None:
+    """The agent completes a task during it, and one after it: then it is gone, though the clock is set back."""
+    for id in ("x", "y", "z"):
+        add(clocked, id)
+    first, second = take(clocked), take(clocked)
+    clocked.rate_limited(first, "429", retry_after=100)
+    done(clocked, first)
+    clocked.clock.advance(100)
+    done(clocked, second)
+    clocked.clock.advance(-90)
+    clocked.slowdown(0)
+    assert take(clocked).id == "z"
+
+
 def test_the_hold_does_not_eat_the_timeout(clocked: ClockedQueue) -> None:
     """The attempt's absolute deadline moves on by the hold."""
     add(clocked, "x", timeout=100)

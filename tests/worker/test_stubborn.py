@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from lokiredis import Queue, State
-from lokiredis.worker import Context, Worker
+from lokiredis.worker import Context, HandBack, Worker
 from lokiredis.worker.job import Stop
 
 from .conftest import ROOT, started, until
@@ -50,21 +50,31 @@ async def test_an_error_that_is_no_exception(queue: Queue, make_worker: Make, ki
     assert (task.state, task.last_error) == (State.DEAD_LETTER, "Abort: no more")
 
 
-class Wordless(Exception):
-    """One that fails in turn."""
+class Mute(Exception):
+    """Says nothing, not even what it is about."""
 
     def __str__(self) -> str:
-        raise RuntimeError("no words")
+        raise Mute
 
 
+class MuteAbort(Abort):
+    """As Mute, and no Exception."""
+
+    def __str__(self) -> str:
+        raise Mute
+
+
+@pytest.mark.parametrize("error", [Mute, MuteAbort])
 @pytest.mark.parametrize("kind", ["async", "plain"])
-async def test_an_error_whose_text_raises(queue: Queue, make_worker: Make, kind: str) -> None:
-    """It fails the attempt all the same, and its slot is free for the next task."""
+async def test_an_error_that_has_no_text(
+    queue: Queue, make_worker: Make, kind: str, error: type[BaseException]
+) -> None:
+    """It fails the attempt like any other, by its name: the worker's own look at it must not end its run."""
     worker = make_worker(concurrency=1)
 
     def plain(context: Any) -> dict[str, Any]:
         if context.id == "x":
-            raise Wordless
+            raise error
         return REPORT
 
     async def work(context: Context) -> dict[str, Any]:
@@ -76,7 +86,23 @@ async def test_an_error_whose_text_raises(queue: Queue, make_worker: Make, kind:
     started(worker)
     await until(lambda: queue.get("y").state == State.COMPLETED)
     task = queue.get("x")
-    assert (task.state, task.last_error) == (State.DEAD_LETTER, "Wordless")
+    assert (task.state, task.last_error) == (State.DEAD_LETTER, error.__name__)
+
+
+async def test_a_task_is_handed_back_for_a_reason_that_has_no_text(queue: Queue, make_worker: Make) -> None:
+    """Without a charge, as any other."""
+    worker = make_worker(concurrency=1)
+
+    @worker.handler("a")
+    async def work(context: Context) -> dict[str, Any]:
+        if context.attempt == 1:
+            raise HandBack(Mute())  # type: ignore[arg-type]
+        return REPORT
+
+    queue.enqueue(type="a", id="x", max_retries=0)
+    started(worker)
+    await until(lambda: queue.get("x").state == State.COMPLETED)
+    assert [attempt.outcome for attempt in queue.get("x").attempts] == ["released", "completed"]
 
 
 class Deaf:
