@@ -252,7 +252,11 @@ def blocking_twin(client: C, longest: float, key: str) -> C:
 def may_block_here(client: Any) -> bool:
     """Whether :meth:`block_here` leaves other calls a connection; a URL may say max_connections."""
     pool = getattr(client, "connection_pool", None)
-    return pool is not None and pool.max_connections >= _NO_LIMIT
+    # Of our own connections it is known what a cancelled wait does to them: they are closed. An older fakeredis keeps
+    # its own, and the next call gets the reply.
+    if pool is None or not issubclass(pool.connection_class, _Packed):
+        return False
+    return bool(pool.max_connections >= _NO_LIMIT)
 
 
 async def block_here(client: AsyncRedis, marks: Sequence[str], seconds: float) -> None:
@@ -279,9 +283,9 @@ def short_twin(client: C, key: str) -> C:
 
 def _twin(client: C, key: str, **changed: Any) -> C:
     kind, pool_kind, connection, options = _parts(client, key)
-    made: C = kind(
-        connection_pool=pool_kind(connection_class=connection, max_connections=_NO_LIMIT, **options | changed)
-    )
+    # redis-py's blocking pool makes a place in a list for each that there may be.
+    limit = {} if issubclass(pool_kind, redis.BlockingConnectionPool) else {"max_connections": _NO_LIMIT}
+    made: C = kind(connection_pool=pool_kind(connection_class=connection, **limit, **options | changed))
     return made
 
 

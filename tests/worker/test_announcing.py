@@ -10,11 +10,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import redis
+from redis.asyncio import Redis as AsyncRedis
 
-from lokiredis import AsyncQueue, Claim, Queue
+from lokiredis import AsyncQueue, Claim, Queue, QueueUnavailable
+from lokiredis.connect import may_block_here
 from lokiredis.replies import SILENT
 from lokiredis.worker import Context, Worker
 from lokiredis.worker.announcing import Announcer, News
+from lokiredis.worker.outage import Outage
 
 from ..servers import RedisServer
 from ..waiting import wait_until
@@ -53,7 +57,7 @@ def test_an_idle_worker_announces_itself_less_often(queue: Queue, monkeypatch: p
     """
     second, news = 0, News((), 0, 0, asks=True)
     monkeypatch.setattr("lokiredis.worker.announcing.time", SimpleNamespace(monotonic=lambda: second))
-    announcer = Announcer(queue, "me", lambda: ("a",), lambda: news, 60)
+    announcer = Announcer(queue, "me", lambda: ("a",), lambda: news, 60, Outage())
     told: dict[int, int] = {}
 
     def send(command: Any) -> None:
@@ -172,3 +176,29 @@ def test_many_threads_wait_with_one_queue(redis7_server: RedisServer, queue: Que
         mine.enqueue_many([{"id": f"x{number}", "type": "a", "payload": {"n": number}} for number in range(count)])
         found = [claim.result(30) for claim in claims]
     assert {claim.id for claim in found if isinstance(claim, Claim)} == {f"x{number}" for number in range(count)}
+
+
+def test_a_word_that_an_outage_may_have_lost_is_said_again(queue: Queue) -> None:
+    """With the first claim after it: the server may have come back without it."""
+    outage = Outage()
+    announcer = Announcer(queue, "me", lambda: ("a",), lambda: News((), 0, 0, asks=True), 60, outage)
+    announcer.tell(queue)
+    assert announcer.again() is None
+    outage.begins(QueueUnavailable("away"))
+    word = announcer.again()
+    assert word is not None
+    word[1]()
+    assert announcer.again() is None
+
+
+def test_a_client_with_a_blocking_pool_waits(redis7_server: RedisServer, queue: Queue) -> None:
+    """redis-py fills the list of such a pool with all places that it may have: two thousand million took all memory."""
+    pool = redis.BlockingConnectionPool.from_url(redis7_server.url, max_connections=4)
+    assert not Queue(redis.Redis(connection_pool=pool), queue.name).claim("me", "a", wait=0.2)
+
+
+def test_only_connections_of_our_own_kind_are_shared_with_a_wait(redis7_server: RedisServer) -> None:
+    """An older fakeredis keeps one whose wait was cancelled, and its late reply goes to the next call."""
+    assert may_block_here(AsyncQueue.from_url(redis7_server.url, "q").redis)
+    other = AsyncRedis.from_url(redis7_server.url, max_connections=2**31)
+    assert not may_block_here(other)
