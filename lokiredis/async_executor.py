@@ -159,7 +159,7 @@ class AsyncExecutor(Client):
 
     async def _block(self, step: steps.Block) -> None:
         try:
-            if self._owned and may_block_here(self.redis):
+            if may_block_here(self.redis):
                 await block_here(self.redis, step.marks, step.seconds)
             else:
                 await self._block_beside(step)
@@ -168,6 +168,7 @@ class AsyncExecutor(Client):
         except FAILURES as e:
             if not translate.is_outage(e):
                 raise self._translated(e) from None
+            self._failed()
             await asyncio.sleep(min(step.seconds, random.uniform(*REFUSED_PAUSE)))
 
     async def _block_beside(self, step: steps.Block) -> None:

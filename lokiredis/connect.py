@@ -267,9 +267,10 @@ async def block_here(client: AsyncRedis, marks: Sequence[str], seconds: float) -
     """
     pool = client.connection_pool
     connection: Any = await pool.get_connection()
-    usual, connection.socket_timeout = connection.socket_timeout, seconds + _BLOCK_MARGIN
+    usual = connection.socket_timeout
     try:
         await connection.send_command("BZPOPMIN", *marks, str(seconds))
+        connection.socket_timeout = seconds + _BLOCK_MARGIN
         await connection.read_response()
     finally:
         connection.socket_timeout = usual

@@ -11,7 +11,7 @@ from .. import commands
 from ..commands import Command
 from ..queue import AsyncQueue, Queue
 from ..steps import LONGEST_BLOCK
-from .outage import PATIENCE, Outage
+from .outage import PATIENCE
 
 #: In seconds, for a worker with a longer lease: who is silent for a day is forgotten.
 _LONGEST = 3600.0
@@ -45,12 +45,11 @@ class Announcer:
 
     def __init__(
         self,
-        queue: AsyncQueue | Queue,
+        queue: AsyncQueue,
         agent: str,
         types: Callable[[], tuple[str, ...]],
         news: Callable[[], News],
         lease: float,
-        outage: Outage,
     ) -> None:
         self._queue = queue
         self._agent = agent
@@ -60,7 +59,6 @@ class Announcer:
         #: It is taken for lost when it was silent for three times as long as it said. It speaks after two at most: it
         #: asks, and so can speak, every 30 s.
         self._seldom = min(max(lease, LONGEST_BLOCK), _LONGEST)
-        self._outage = outage
         self._told: News | None = None
         self._told_at = 0.0
 
@@ -76,8 +74,8 @@ class Announcer:
         """As it asks for work: what an idle worker is to send now, if anything, and what to call when it was heard."""
         new = self._news()
         due = time.monotonic() - self._told_at > 2 * self._seldom - LONGEST_BLOCK
-        # The server that came back may have lost it.
-        due = due or self._outage.failed > self._told_at
+        # A server that was away since, however short, may have come back without it.
+        due = due or self._queue._failed_at > self._told_at
         if new != self._told or not new.idle or not due:
             return None
         return replace(self._announce(new, self._seldom), patience=PATIENCE), partial(self._heard, new)

@@ -75,7 +75,7 @@ class Worker:
         self._handlers: dict[str, Handler] = {}
         self._outage = Outage()
         self._runs = Runs(queue, self._handlers, concurrency=concurrency)
-        self._announcer = Announcer(queue, self.agent, lambda: self.types, self._news, lease, self._outage)
+        self._announcer = Announcer(queue, self.agent, lambda: self.types, self._news, lease)
         self._pump = Pump(
             queue,
             self._runs,
