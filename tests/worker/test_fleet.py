@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 
 from lokiredis import AsyncQueue, Queue, QueueUnavailable, State
 from lokiredis.worker import Context, Worker, outage
+from lokiredis.worker.job import Job
 
 from ..conftest import lacking
 from ..servers import RedisServer, programs
@@ -190,12 +193,21 @@ async def test_work_whose_lease_may_have_run_out_is_stopped(mortal: RedisServer,
         await asyncio.wait_for(run, 20)
 
 
-async def test_work_goes_on_where_two_at_it_do_no_harm(
-    mortal: RedisServer, queue_name: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """With on_lost_lease="continue" an outage longer than the lease ends nothing; it is told once, not per try."""
-    async with AsyncQueue.from_url(mortal.url, queue_name, retry_for=0.2) as used:
-        worker = Worker(used, agent="me", lease=1, concurrency=2, on_lost_lease="continue")
+@dataclass
+class AtWork:
+    """A worker for two tasks, of which it holds one until ``go_on`` is set, and beyond the end of its lease."""
+
+    used: AsyncQueue
+    worker: Worker
+    job: Job
+    go_on: asyncio.Event
+    run: asyncio.Future[None]
+
+
+@asynccontextmanager
+async def _at_work(server: RedisServer, name: str, *, retry_for: float, lease: float) -> AsyncIterator[AtWork]:
+    async with AsyncQueue.from_url(server.url, name, retry_for=retry_for) as used:
+        worker = Worker(used, agent="me", lease=lease, concurrency=2, on_lost_lease="continue")
         go_on = asyncio.Event()
 
         @worker.handler("a")
@@ -203,26 +215,34 @@ async def test_work_goes_on_where_two_at_it_do_no_harm(
             await go_on.wait()
             return REPORT
 
-        with mortal.client() as client:
-            Queue(client, queue_name).enqueue(type="a", id="x")
+        with server.client() as client:
+            Queue(client, name).enqueue(type="a", id="x")
         run = started(worker)
         await until(lambda: worker.running and worker.running[0].begun)
-        [job] = worker.running
+        yield AtWork(used, worker, worker.running[0], go_on, run)
+        worker.stop()
+        await asyncio.wait_for(run, 20)
+
+
+async def test_work_goes_on_where_two_at_it_do_no_harm(
+    mortal: RedisServer, queue_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With on_lost_lease="continue" an outage longer than the lease ends nothing; it is told once, not per try."""
+    async with _at_work(mortal, queue_name, retry_for=0.2, lease=1) as at:
+        worker, job = at.worker, at.job
         await asyncio.to_thread(mortal.kill)
         await until(lambda: time.monotonic() > job.held_until + 1.5, timeout=20)
         await until(lambda: worker.away, timeout=20)
         assert job.stopped is None
-        go_on.set()
+        at.go_on.set()
         await until(lambda: not worker.running)
         await asyncio.to_thread(mortal.restart)
         await until(lambda: worker.completed == 1, timeout=30)
-        task = await used.get("x")
+        task = await at.used.get("x")
         assert (task.state, task.retries) == (State.COMPLETED, 0)
         said = [record.getMessage() for record in caplog.records]
         assert len([line for line in said if line.endswith("going on as soon as it is back")]) == 1
         assert said.count("Redis is back") == 1
-        worker.stop()
-        await asyncio.wait_for(run, 20)
 
 
 @pytest.mark.parametrize("retry_for", [0.05, 20])
@@ -231,46 +251,26 @@ async def test_it_renews_before_it_claims(
 ) -> None:
     """A claim makes the queue charge what has run out: sent before the heartbeats it ends the worker's own work."""
     monkeypatch.setattr(outage.Watch, "away", lambda watch, error: watch._outage.begins(error) or 0.01)
-    async with AsyncQueue.from_url(mortal.url, queue_name, retry_for=retry_for) as used:
-        worker = Worker(used, agent="me", lease=2, concurrency=2, on_lost_lease="continue")
-        go_on = asyncio.Event()
-
-        @worker.handler("a")
-        async def work(context: Context) -> dict[str, Any]:
-            await go_on.wait()
-            return REPORT
-
-        with mortal.client() as client:
-            Queue(client, queue_name).enqueue(type="a", id="x")
-        run = started(worker)
-        await until(lambda: worker.running and worker.running[0].begun)
-        [job] = worker.running
+    async with _at_work(mortal, queue_name, retry_for=retry_for, lease=2) as at:
+        used, worker, job = at.used, at.worker, at.job
         await asyncio.to_thread(mortal.kill)
         await until(lambda: time.monotonic() > job.held_until + 0.5)
         await asyncio.to_thread(mortal.restart)
         await until(lambda: not worker.away and (time.monotonic() < job.held_until or worker.running != [job]))
         await used.enqueue(type="a", id="y", idempotency_key="")
         await until(lambda: len(worker.running) == 2)
-        go_on.set()
+        at.go_on.set()
         await until(lambda: worker.completed == 2)
         assert ((await used.get("x")).retries, (await used.get("y")).retries) == (0, 0)
-        worker.stop()
-        await asyncio.wait_for(run, 20)
 
 
 async def test_a_claim_that_a_stop_ends_comes_after_the_heartbeats(
     mortal: RedisServer, queue_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Unanswered in an outage it is sent again, to hand back what it may have claimed: leases run out by that, too."""
-    async with AsyncQueue.from_url(mortal.url, queue_name, retry_for=0.05) as used:
-        worker = Worker(used, agent="me", lease=2, concurrency=2, on_lost_lease="continue")
-        go_on, usual = asyncio.Event(), used._answer
-        renewing = asyncio.Event()
-
-        @worker.handler("a")
-        async def work(context: Context) -> dict[str, Any]:
-            await go_on.wait()
-            return REPORT
+    async with _at_work(mortal, queue_name, retry_for=0.05, lease=2) as at:
+        used, worker, job = at.used, at.worker, at.job
+        usual, renewing = used._answer, asyncio.Event()
 
         async def answer(command: Any) -> Any:
             if command.script.name == "heartbeat":
@@ -281,11 +281,6 @@ async def test_a_claim_that_a_stop_ends_comes_after_the_heartbeats(
         def refused(claims: Any) -> Any:
             raise QueueUnavailable("refused")
 
-        with mortal.client() as client:
-            Queue(client, queue_name).enqueue(type="a", id="x")
-        run = started(worker)
-        await until(lambda: worker.running and worker.running[0].begun)
-        [job] = worker.running
         monkeypatch.setattr(worker._runs._leases.queue, "heartbeat_many", refused)
         await asyncio.to_thread(mortal.kill)
         await until(lambda: time.monotonic() > job.held_until + 0.5)
@@ -295,8 +290,8 @@ async def test_a_claim_that_a_stop_ends_comes_after_the_heartbeats(
         await asyncio.wait_for(renewing.wait(), 20)
         worker.stop()
         await until(lambda: worker._pump.asking is None)
-        go_on.set()
-        await asyncio.wait_for(run, 20)
+        at.go_on.set()
+        await asyncio.wait_for(at.run, 20)
         assert ((await used.get("x")).state, (await used.get("x")).retries) == (State.COMPLETED, 0)
 
 
