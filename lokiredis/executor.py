@@ -91,6 +91,8 @@ class Client:
 
     def _argv(self, command: Command[Any]) -> builtins.list[Any]:
         # No numbers: hiredis ends the process when a signal such as Ctrl-C comes while it writes one as text.
+        if _NUMBERS.isdisjoint(map(type, command.argv)):
+            return [*command.keys, *command.argv]
         return [*command.keys, *(str(word) if type(word) in _NUMBERS else word for word in command.argv)]
 
 

@@ -167,13 +167,6 @@ class NewTask(BaseModel):
             return tuple(sorted(value, key=str))
         return tuple(value) if isinstance(value, list) else value
 
-    @field_validator("type", "id", "timeout", "backoff_seconds", "priority", "max_retries", mode="before")
-    @classmethod
-    def _no_bool(cls, value: object) -> object:
-        if isinstance(value, bool):
-            raise ValueError("must not be a boolean")
-        return value
-
     @field_validator("available_at")
     @classmethod
     def _aware(cls, value: datetime | None) -> datetime | None:

@@ -261,11 +261,10 @@ def canary_dead(
 
 
 def _fits(command: Command[Any], tasks: Sequence[NewTask]) -> bool:
-    size = sum(len(word) for word in command.argv if isinstance(word, (bytes, str)))
     return (
         len(tasks) <= MOST_TASKS
         and sum(len(task.dependencies) for task in tasks) <= MOST_DEPENDENCIES
-        and size <= MOST_BYTES
+        and sum(map(len, command.argv)) <= MOST_BYTES
     )
 
 

@@ -1,6 +1,7 @@
 """lokiredis itself, as its README shows it: every rule on, default settings; a worker with async handlers.
 
-``concurrency=100``, as for the peers. Three types, and three priorities within each.
+``concurrency=100``, as for the peers. Three types, and three priorities within each. A producer that makes one call
+after the other takes the blocking client; where 32 are under way, and for graphs, the asyncio one.
 """
 
 import itertools
@@ -8,9 +9,9 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from harness import CONCURRENCY, TYPES, AsyncDriver, Meter, Task, before, main
+from harness import CONCURRENCY, TYPES, AsyncDriver, Driver, Meter, Task, before, main
 
-from lokiredis import AsyncQueue
+from lokiredis import AsyncQueue, Queue
 from lokiredis.worker import Context, Worker
 
 _PRIORITIES = (8, 5, 2)
@@ -19,17 +20,36 @@ _RESULT = {"decisionReport": {"what": "nothing", "why": "a benchmark"}}
 _run = itertools.count(time.time_ns())
 
 
+def _given(task: Task) -> dict[str, Any]:
+    return {"type": task.type, "payload": {"run": next(_run)}, "priority": _PRIORITIES[task.level]}
+
+
+class Blocking(Driver):
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.queue = Queue.from_url(url, "bench")
+
+    def put(self, task: Task) -> None:
+        self.queue.enqueue(**_given(task))
+
+    def put_batch(self, batch: Sequence[Task]) -> None:
+        self.queue.enqueue_many([_given(task) for task in batch])
+
+
 class LokiRedis(AsyncDriver):
     async def connect(self) -> None:
         self.queue = AsyncQueue.from_url(self.url, "bench")
 
     async def put(self, task: Task) -> None:
-        await self.queue.enqueue(type=task.type, payload={"run": next(_run)}, priority=_PRIORITIES[task.level])
+        await self.queue.enqueue(**_given(task))
 
     async def put_batch(self, batch: Sequence[Task]) -> None:
-        await self.queue.enqueue_many(
-            [{"type": task.type, "payload": {"run": next(_run)}, "priority": _PRIORITIES[task.level]} for task in batch]
-        )
+        await self.queue.enqueue_many([_given(task) for task in batch])
+
+    async def enqueue(self, count: int, mode: str) -> dict[str, Any]:
+        if mode in ("single", "batch1000"):
+            return Blocking(self.url).enqueue(count, mode)
+        return await super().enqueue(count, mode)
 
     async def layers(self, width: int, depth: int) -> None:
         run = next(_run)
