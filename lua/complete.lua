@@ -13,7 +13,13 @@ local prefix, id, token, report, body = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV
 -- @include lib/forgive.lua
 
 load({id})
-look_for({todo, breakers, prefix .. 'hold:' .. (known[id] and known[id][AGENT] or '')})
+do
+  -- Asked together, since most often nothing of it is there.
+  local dependents = prefix .. 'dependents:' .. id
+  local count = look_for({todo, breakers, prefix .. 'hold:' .. (known[id] and known[id][AGENT] or ''), dependents})
+  any_dependents = rare and redis.call('EXISTS', dependents) == 1
+  if any_dependents and count == 1 then rare = false end
+end
 direct = true
 local outcome, refused, agent = finish(id, token, report, body)
 local finished = agent and 1 or 0

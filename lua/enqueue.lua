@@ -13,7 +13,7 @@ local prefix, request, mode = ARGV[1], ARGV[2], ARGV[3]
 -- @include lib/setting.lua
 -- @include lib/limits.lua
 -- @include lib/form.lua
--- @include lib/enter.lua
+-- @include lib/enter_alone.lua
 
 if string.find(request, '%s') then return refuse(refusal('InvalidTask', 'no blanks', {field = 'request'})) end
 local WORDS = 6
@@ -51,78 +51,27 @@ do
   if refused then return refuse(refused) end
 end
 
--- An equal task that is waiting, running or done is returned instead of a second one (design rule 12).
-local BLOCKS = {ready = true, delayed = true, blocked = true, leased = true, completed = true}
-load(ids)
-local owners, by_id, by_digest = redis.call('HMGET', unique, unpack(digests)), {}, {}
-do
-  local found = {}
-  for i = 1, count do
-    if owners[i] and digests[i] ~= '' then found[#found + 1] = owners[i] end
+local fresh, fresh_count, sequence = {}, 0, tonumber(state.sequence) or 0
+if count == 1 and total_dependencies == 0 and mode ~= 'check' and enter_alone(batch[1], sequence + 1) then
+  fresh_count, sequence = 1, sequence + 1
+else
+  -- @include lib/sift.lua
+  if mode == 'check' then return {} end
+  if fresh_count == 1 then direct = true end
+  for i = 1, fresh_count do
+    sequence = sequence + 1
+    enter(fresh[i], sequence)
   end
-  if found[1] then load(found) end
-end
-
-local function equal_of(digest, owner)
-  if owner and known[owner] and BLOCKS[known[owner][STATE]] then return owner end
-  return by_digest[digest]
-end
-
--- entry.same: the task that this one turned out to be; entry.created: 1 for one that this request made, now or before.
-local fresh, fresh_count = {}, 0
-for i = 1, count do
-  local entry = batch[i]
-  local id, digest = entry.id, entry.digest
-  local stored, earlier = known[id], by_id[id]
-  if stored then whole(stored) end
-  if stored and stored[NONCE] == request and request ~= '' and not earlier then
-    entry.same, entry.created = id, 1
-    if digest ~= '' then by_digest[digest] = id end
-  elseif stored or earlier then
-    local before = stored and stored[DIGEST] or earlier.digest
-    if before ~= digest or digest == '' or (stored and not BLOCKS[stored[STATE]]) then
-      return refuse(refusal('TaskExists', 'there is a task ' .. id .. ' already',
-        {index = entry.at, id = id, state = stored and public(stored) or 'pending'}))
-    end
-    -- The earlier one of the batch may itself be a duplicate of another task.
-    entry.same = earlier and earlier.same or id
-  else
-    if digest ~= '' then entry.same = equal_of(digest, owners[i]) end
-    if not entry.same then
-      fresh_count = fresh_count + 1
-      fresh[fresh_count] = entry
-      if digest ~= '' then by_digest[digest] = id end
-    end
+  for _, form in pairs(forms) do
+    if form.count > 0 then add(types, form.type, form.count) end
   end
-  if not earlier then by_id[id] = entry end
-end
-
-if total_dependencies > 0 then
-  -- @include lib/depend.lua
-  local refused = depend(fresh, by_id, false)
-  if refused then return refuse(refused) end
-end
-do
-  local refused = check_types(fresh)
-  if refused then return refuse(refused) end
-end
-
-if mode == 'check' then return {} end
-local sequence = tonumber(state.sequence) or 0
-if fresh_count == 1 then direct = true end
-for i = 1, fresh_count do
-  sequence = sequence + 1
-  enter(fresh[i], sequence)
+  if total_dependencies > 0 then
+    for i = 1, fresh_count do wait_on(fresh[i], fresh[i].sequence) end
+  end
 end
 if fresh_count > 0 then
   hset(queue, 'sequence', string.format('%d', sequence))
   if not state.schema then hset(queue, 'schema', SCHEMA) end
-end
-for _, form in pairs(forms) do
-  if form.count > 0 then add(types, form.type, form.count) end
-end
-if total_dependencies > 0 then
-  for i = 1, fresh_count do wait_on(fresh[i], fresh[i].sequence) end
 end
 -- @include lib/conclude.lua
 

@@ -14,6 +14,22 @@ local function words_of(form)
   form.tail = table.concat({empty, form.max_retries, form.base, form.base, stamp, form.due, empty}, ' ')
 end
 
+-- text_of_new(entry, word, flags, bytes, place): its small fields; word is its state, place its sequence.
+local function text_of_new(entry, word, flags, bytes, place)
+  local form = entry.form
+  return word .. form.head .. flags .. ' ' .. bytes .. form.middle .. place .. form.tail .. entry.digest .. ' ' .. request
+end
+
+-- enter_rest(entry, place): what is written of every new task beside its small fields and its key.
+local function enter_rest(entry, place)
+  local id = entry.id
+  hset(documents, id, entry.document)
+  zadd(index, place, id)
+  zrem_tombstone(id)
+  entry.sequence = place
+  tell('enqueued ' .. id .. entry.form.told)
+end
+
 local function enter(entry, sequence)
   local id, form, document = entry.id, entry.form, entry.document
   if not form.head then words_of(form) end
@@ -31,12 +47,8 @@ local function enter(entry, sequence)
   end
   local place = string.format('%d', sequence)
   local word = arrive(id, form, sequence, waiting_now)
-  hset(tasks, id, word .. form.head .. flags .. ' ' .. bytes .. form.middle .. place .. form.tail .. entry.digest .. ' ' .. request)
-  hset(documents, id, document)
-  zadd(index, place, id)
-  zrem_tombstone(id)
+  hset(tasks, id, text_of_new(entry, word, flags, bytes, place))
   if entry.digest ~= '' then hset(unique, entry.digest, id) end
   form.count = form.count + 1
-  entry.sequence = place
-  tell('enqueued ' .. id .. form.told)
+  enter_rest(entry, place)
 end

@@ -2,6 +2,9 @@
 -- always: one EXISTS over all their keys then stands for a read of each. true: there may be some, so look.
 local rare = true
 
+-- look_for(keys): gives back how many of them are there.
 local function look_for(keys)
-  rare = redis.call('EXISTS', unpack(keys)) > 0
+  local count = redis.call('EXISTS', unpack(keys))
+  rare = count > 0
+  return count
 end

@@ -210,14 +210,14 @@ def test_a_chain(clocked: ClockedQueue) -> None:
 def test_many_dependents_take_several_calls(clocked: ClockedQueue) -> None:
     """A finished task with 1,200 dependents answers at once; what is left over is done by further calls."""
     add(clocked, "parent")
-    add_many(clocked, 1200, type="b", dependencies=("parent",))
+    add_many(clocked, 3000, type="b", dependencies=("parent",))
     claim = take(clocked)
     somebody_waits(clocked)
     assert done(clocked, claim).state is State.COMPLETED
     assert clocked.stats().todo == 1
     assert "b" in marks(clocked)
     drive_on(clocked)
-    assert clocked.stats().types["b"].ready == 1200
+    assert clocked.stats().types["b"].ready == 3000
 
 
 # ---- breakers (rule 11)
@@ -226,7 +226,7 @@ def test_many_dependents_take_several_calls(clocked: ClockedQueue) -> None:
 def test_a_completion_carries_on_a_long_release(clocked: ClockedQueue) -> None:
     """Whoever completes something does a slice of what is left over."""
     add(clocked, "parent")
-    add_many(clocked, 1200, type="b", dependencies=("parent",))
+    add_many(clocked, 3000, type="b", dependencies=("parent",))
     add(clocked, "x")
     parent, x = clocked.claim_many(AGENT, "a", 2)
     done(clocked, parent)
@@ -336,11 +336,43 @@ def test_what_still_has_a_to_do_is_not_removed(clocked: ClockedQueue) -> None:
     """A finished task whose dependents are not all released stays, however old it is."""
     clocked.configure(keep_seconds=600)
     add(clocked, "parent")
-    add_many(clocked, 1200, type="b", dependencies=("parent",))
+    add_many(clocked, 3000, type="b", dependencies=("parent",))
     claim = take(clocked)
     done(clocked, claim)
     clocked.clock.advance(3600)
     add(clocked, "x")
     done(clocked, take(clocked))
     drive_on(clocked)
-    assert clocked.stats().types["b"].ready == 1200
+    assert clocked.stats().types["b"].ready == 3000
+
+
+@pytest.mark.parametrize("dependents", [False, True])
+@pytest.mark.parametrize("failures", [False, True])
+@pytest.mark.parametrize("hold", [False, True])
+@pytest.mark.parametrize("todo", [False, True])
+def test_what_is_rare_is_found(clocked: ClockedQueue, dependents: bool, failures: bool, hold: bool, todo: bool) -> None:
+    """Dependents, a failure of the breaker, a hold, a to-do: asked for together, each is seen beside any other."""
+    if todo:
+        add(clocked, "many", "t")
+        add_many(clocked, 3000, type="b", dependencies=["many"])
+        done(clocked, take(clocked, "t"))
+        assert clocked.stats().todo
+    if failures:
+        add(clocked, "bad", max_retries=0)
+        clocked.fail(take(clocked), "x")
+        assert clocked.breakers()["a"].failures == 1
+    add(clocked, "x")
+    claim = take(clocked)
+    if dependents:
+        add(clocked, "next", "c", dependencies=["x"])
+    if hold:
+        clocked.rate_limited(claim, "429", retry_after=60)
+    assert not todo or clocked.stats().todo
+    done(clocked, claim)
+    assert clocked.get("x").place == "completed"
+    assert not failures or clocked.breakers()["a"].failures == 0
+    assert not hold or clocked.redis.get(clocked.keys.prefix + f"hold:{AGENT}").split()[1] == b"0"
+    if todo:
+        drive_on(clocked)
+        assert clocked.stats().types["b"].ready == 3000
+    assert not dependents or clocked.get("next").place == "ready"

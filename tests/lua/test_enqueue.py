@@ -16,6 +16,7 @@ from lokiredis import (
     TaskExists,
     UnknownDependency,
 )
+from lokiredis.commands import enqueue_batch
 
 from ..clock import ClockedQueue
 from .moves import AGENT, add, bury, done, every, marks, moment, places, raw, refused, somebody_waits, stored, take
@@ -299,6 +300,46 @@ def test_ten_thousand_types(clocked: ClockedQueue) -> None:
         clocked.enqueue_many([{"id": "y", "type": "t0-0"}, {"id": "z", "type": "one-more"}])
     assert (caught.value.index, caught.value.field) == (1, "type")
     add(clocked, "y", "t0-0")
+    before = stored(clocked)
+    for key in ("", "k"):
+        with pytest.raises(InvalidTask) as caught:
+            clocked.enqueue(id="z", type="one-more", idempotency_key=key)
+        assert caught.value.field == "type"
+    assert stored(clocked) == before
+
+
+# ---- one task alone, which is written while it is asked whether it is new
+
+
+def test_one_task_is_stored_as_in_a_batch(clocked: ClockedQueue) -> None:
+    """The two ways to write it leave the same in Redis."""
+    other = ClockedQueue(clocked.redis, "other", clocked.clock)
+    given: list[dict[str, Any]] = [{}, {"delay": 5}, {"idempotency_key": ""}, {"type": "b", "idempotency_key": "k"}]
+    for number, fields in enumerate(given):
+        whole = {"type": "a", "id": f"x{number}", "payload": {"n": number}, "title": "T", **fields}
+        made = clocked.enqueue(request=f"r{number}", **whole)
+        # The first one again makes it a batch, and nothing more.
+        batch = [NewTask(**whole), NewTask(type="a", id="x0", payload={"n": 0}, title="T")]
+        assert other.run(enqueue_batch(other.keys, batch, f"r{number}"))[0] == made
+        assert made == Enqueued(whole["id"], True, State.PENDING)
+    prefix, others = clocked.keys.prefix, other.keys.prefix
+    assert {key.removeprefix(prefix): value for key, value in stored(clocked).items()} == {
+        key.removeprefix(others): value for key, value in stored(other).items()
+    }
+
+
+def test_one_task_that_is_refused_leaves_no_trace(clocked: ClockedQueue) -> None:
+    """Its id exists under another key, its key under another id, or both: what was there stays, and nothing else."""
+    clocked.enqueue(type="a", id="x", idempotency_key="k")
+    clocked.enqueue(type="a", id="y", idempotency_key="")
+    before = stored(clocked)
+    for id, key in (("x", "new"), ("x", ""), ("y", "k"), ("y", "new"), ("y", "")):
+        with pytest.raises(TaskExists):
+            clocked.enqueue(type="new", id=id, idempotency_key=key)
+        assert stored(clocked) == before, (id, key)
+    assert clocked.enqueue(type="new", id="z", idempotency_key="k") == Enqueued("x", False, State.PENDING)
+    assert clocked.enqueue(type="new", id="x", idempotency_key="k") == Enqueued("x", False, State.PENDING)
+    assert stored(clocked) == before
 
 
 # ---- equal tasks (rule 12)
