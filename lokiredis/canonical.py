@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from binascii import b2a_base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from json import encoder
 from typing import Any
 
@@ -16,25 +17,38 @@ _LEAVES = frozenset((str, int, float, bool, type(None)))
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
 
 
-def _encoder(*, allow_nan: bool, sort_keys: bool) -> Callable[[Any], str]:
-    """What ``json.dumps`` with these arguments writes, by an encoder that is made once.
+class _Encoder(threading.local):
+    """What ``json.dumps`` with these arguments writes, by an encoder in C that each thread makes once.
 
-    Even ``JSONEncoder.encode`` makes an encoder in C for each value, in twice the time that a small one takes to write.
-    Circles are not looked for: they end in a RecursionError, as values do that are nested too deeply.
+    ``JSONEncoder.encode`` makes one for each value, in twice the time that a small value takes to write. It looks for
+    circles by the values that it is in the middle of, which it leaves behind when it fails: then it is made anew.
     """
-    made = json.JSONEncoder(
-        ensure_ascii=False, check_circular=False, allow_nan=allow_nan, sort_keys=sort_keys, separators=(",", ":")
-    )
-    in_c = getattr(encoder, "c_make_encoder", None)
-    if in_c is None:  # a Python without it
-        return made.encode
-    text = encoder.encode_basestring
-    write = in_c(None, made.default, text, None, ":", ",", sort_keys, False, allow_nan)
-    return lambda value: "".join(write(value, 0))
+
+    def __init__(self, *, allow_nan: bool, sort_keys: bool) -> None:
+        self.whole = json.JSONEncoder(
+            ensure_ascii=False, allow_nan=allow_nan, sort_keys=sort_keys, separators=(",", ":")
+        )
+        self._make()
+
+    def _make(self) -> None:
+        whole, in_c = self.whole, getattr(encoder, "c_make_encoder", None)
+        text: Any = encoder.encode_basestring
+        self._write: Callable[[Any, int], Iterable[str]]
+        if in_c is None:  # a Python without it
+            self._write = lambda value, level: (whole.encode(value),)
+        else:
+            self._write = in_c({}, whole.default, text, None, ":", ",", whole.sort_keys, False, whole.allow_nan)
+
+    def __call__(self, value: Any) -> str:
+        try:
+            return "".join(self._write(value, 0))
+        except BaseException:
+            self._make()
+            raise
 
 
-_compact = _encoder(allow_nan=False, sort_keys=False)
-_canonical = _encoder(allow_nan=True, sort_keys=True)
+_compact = _Encoder(allow_nan=False, sort_keys=False)
+_canonical = _Encoder(allow_nan=True, sort_keys=True)
 
 
 def dumps(value: Any, field: str) -> bytes:

@@ -63,7 +63,12 @@ def test_what_is_no_json_is_refused() -> None:
         with pytest.raises(InvalidTask, match="not JSON") as caught:
             dumps(value, "output")
         assert caught.value.field == "output"
-    # A refused value leaves nothing behind that would make the next one look like a circle.
+    # A refused value leaves nothing behind by which it would be a circle the next time.
+    inner: dict[str, Any] = {"a": {1}}
+    with pytest.raises(InvalidTask):
+        dumps([inner], "output")
+    inner["a"] = 1
+    assert dumps([inner], "output") == b'[{"a":1}]'
     assert dumps(_nested(200, Colour.RED), "output").count(b"[") == 100
     assert dumps({"of": [Colour.RED]}, "output") == b'{"of":["red"]}'
 

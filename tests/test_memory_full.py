@@ -9,7 +9,19 @@ from pathlib import Path
 import pytest
 from redis.exceptions import OutOfMemoryError
 
-from lokiredis import Claim, Failed, Finished, Outcome, Queue, QueueFull, Released, State, commands
+from lokiredis import (
+    Claim,
+    Enqueued,
+    Failed,
+    Finished,
+    Outcome,
+    Queue,
+    QueueFull,
+    Released,
+    State,
+    TaskExists,
+    commands,
+)
 from lokiredis.commands import Command
 from lokiredis.files.snapshot import Snapshot
 from lokiredis.scripts import NAMES, load
@@ -69,6 +81,25 @@ def test_nothing_new_is_taken(queue: Queue) -> None:
     assert stored(queue) == before
     queue.redis.config_set("maxmemory", 0)
     assert queue.enqueue(type="a").created
+
+
+def test_what_stores_nothing_is_answered(queue: Queue) -> None:
+    """By Redis 6.2, which refuses writes; Redis 7 refuses the call before it knows what it is."""
+    old = read_server(queue.redis).version < (7,)  # type: ignore[operator]
+    queue.enqueue(type="a", id="x", request="r", idempotency_key="k")
+    _fill(queue)
+    before = stored(queue)
+    made = {"r": True, "another": False}
+    for request, created in made.items():
+        if old:
+            again = queue.enqueue(type="a", id="x", request=request, idempotency_key="k")
+            assert again == Enqueued("x", created, State.PENDING)
+        else:
+            with pytest.raises(QueueFull):
+                queue.enqueue(type="a", id="x", request=request, idempotency_key="k")
+    with pytest.raises(TaskExists if old else QueueFull):
+        queue.enqueue(type="a", id="x", idempotency_key="")
+    assert stored(queue) == before
 
 
 def test_a_whole_life(queue: Queue) -> None:

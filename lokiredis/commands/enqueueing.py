@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid5
@@ -74,18 +73,19 @@ def key_of(task: NewTask) -> str:
     return default_key(task.type, task.payload, task.dependencies, task.model_extra or {})
 
 
-@lru_cache(1024)
+@lru_cache(1024, typed=True)
 def _form(
     type: str,
     priority: int,
     timeout: float,
     max_retries: int,
     backoff_seconds: float,
-    available_at: datetime | None,
+    available_ms: int | None,
     delay: float | None,
 ) -> str:
     """What many tasks of a batch have in common: put together once, and taken apart once by the script."""
-    available = "" if available_at is None else max(at_ms(available_at), 0)
+    # No datetime among the arguments: the two 2:30 of the night in which clocks go back are equal to a cache.
+    available = "" if available_ms is None else max(available_ms, 0)
     wait = "" if delay is None else to_ms(delay)
     return f"{type} {priority} {to_ms(timeout)} {max_retries} {to_ms(backoff_seconds)} {available} {wait}"
 
@@ -102,7 +102,7 @@ def _words(task: NewTask, index: int | None, names: Names = as_given) -> list[An
         task.timeout,
         task.max_retries,
         task.backoff_seconds,
-        task.available_at,
+        None if task.available_at is None else at_ms(task.available_at),
         task.delay,
     )
     return [task.id, form, digest(key_of(task)), str(payload), stored, " ".join(names(task))]

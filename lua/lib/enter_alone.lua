@@ -2,12 +2,18 @@
 -- whether the id and the key are new, and HINCRBY whether the type is: to ask first took three calls of fourteen. false when
 -- one of them is not: then all is taken back, and the way of a batch finds out what to answer.
 -- @include lib/enter.lua
+-- set_if_new(key, field, value): an error is no new one, either: where memory is full Redis 6.2 refuses the first write, and a
+-- repeated call, or a duplicate, must be answered all the same.
+local function set_if_new(key, field, value)
+  return redis.pcall('HSETNX', key, field, value) == 1
+end
+
 local function enter_alone(entry, sequence)
   local id, digest, form = entry.id, entry.digest, entry.form
-  if digest ~= '' and redis.call('HSETNX', unique, digest, id) == 0 then return false end
+  if digest ~= '' and not set_if_new(unique, digest, id) then return false end
   words_of(form)
   local place, word = string.format('%d', sequence), form.available > now and 'delayed' or 'ready'
-  if redis.call('HSETNX', tasks, id, text_of_new(entry, word, '', #entry.document, place)) == 1 then
+  if set_if_new(tasks, id, text_of_new(entry, word, '', #entry.document, place)) then
     if redis.call('HINCRBY', types, form.type, '1') > 1 or redis.call('HLEN', types) <= MOST_TYPES then
       direct = true
       arrive(id, form, sequence, false)

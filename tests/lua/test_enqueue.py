@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Any
 
 import pytest
@@ -100,6 +101,32 @@ def test_the_later_of_delay_and_available_at(clocked: ClockedQueue) -> None:
     add(clocked, "y", available_at=moment(clocked, 8), delay=7)
     assert clocked.get("x").available_at == moment(clocked, 7)
     assert clocked.get("y").available_at == moment(clocked, 8)
+
+
+class Autumn(tzinfo):
+    """Central Europe in the night in which clocks go back from 3 to 2."""
+
+    def utcoffset(self, when: datetime | None) -> timedelta:
+        """Two hours before, one after."""
+        return timedelta(hours=2 - (when.fold if when else 0))
+
+    def dst(self, when: datetime | None) -> timedelta:
+        """One hour before."""
+        return self.utcoffset(when) - timedelta(hours=1)
+
+    def tzname(self, when: datetime | None) -> str:
+        """Not the name of any."""
+        return "autumn"
+
+
+def test_the_hour_that_comes_twice(clocked: ClockedQueue) -> None:
+    """When clocks go back, two times that look alike are an hour apart."""
+    autumn = Autumn()
+    late, early = (datetime(2027, 10, 31, 2, 30, tzinfo=autumn, fold=fold) for fold in (1, 0))
+    assert late == early
+    made = [clocked.enqueue(type="a", payload={"at": at.fold}, available_at=at).id for at in (late, early)]
+    times = [clocked.get(id).available_at for id in made]
+    assert times == [datetime(2027, 10, 31, hour, 30, tzinfo=timezone.utc) for hour in (1, 0)]
 
 
 def test_a_new_task_leaves_a_mark(clocked: ClockedQueue) -> None:
