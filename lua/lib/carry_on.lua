@@ -13,12 +13,21 @@ if additions[todo] or (rare and redis.call('EXISTS', todo) == 1) then
   repeat
     local jobs = redis.call('ZRANGE', todo, 0, 49)
     if #jobs == 0 then break end
+    local slices, ahead = {}, 0
     for _, job in ipairs(jobs) do
-      if budget <= 0 then break end
-      local cost, done = work_on(job)
-      budget = budget - cost
-      if done then zrem(todo, job) end
+      if ahead >= budget then break end
+      local slice = slice_of(job)
+      slices[#slices + 1] = slice
+      ahead = ahead + 1 + #slice.ids
     end
+    read_slices(slices)
+    for _, slice in ipairs(slices) do
+      if budget <= 0 then break end
+      local cost, done = work_on(slice)
+      budget = budget - cost
+      if done then zrem(todo, slice.job) end
+    end
+    settle_waits()
     commit()
   until budget <= 0
   all_done = redis.call('EXISTS', todo) == 0

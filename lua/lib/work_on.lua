@@ -1,4 +1,4 @@
--- work_on(job): one slice of a to-do.
+-- slice_of(job), read_slices(slices), work_on(slice), settle_waits(): up to a hundred dependents of each of many to-dos.
 -- @include lib/cancel_task.lua
 -- @include lib/side_write.lua
 -- @include lib/rank.lua
@@ -19,21 +19,43 @@ local function unblock(id, task)
   end
 end
 
--- release_from(id, task, parent): take one name out of waitingOn. A name, not a counter: done twice it changes nothing.
-local function release_from(id, task, parent)
-  local names = read_side('W')[id]
-  local first, last = string.find(names, ' ' .. parent .. ' ', 1, true)
-  names = string.sub(names, 1, first) .. string.sub(names, last + 1)
-  if names == ' ' then unblock(id, task) else keep(id, task, 'W', names) end
-  event('dependency-met', id, task[TYPE], '', '', parent)
+-- shortened: the tasks that wait for less than before, id -> task. Their names are written once, by settle_waits(): one that
+-- waits for a thousand others, of which twenty end in a call, was written twenty times.
+local shortened = {}
+
+local function settle_waits()
+  local names = read_side('W')
+  for id, task in pairs(shortened) do
+    if names[id] then
+      hset(waiting, id, names[id])
+      touch(id, task)
+    end
+  end
+  if next(shortened) then shortened = {} end
 end
 
--- waits_for(id, sequence, parent): is it still the task that was entered there, and still waiting?
-local function waits_for(id, sequence, parent)
-  local task = known[id]
-  if task then whole(task) end
-  return task and task[SEQUENCE] == sequence and read_side('W')[id]
-    and string.find(read_side('W')[id], ' ' .. parent .. ' ', 1, true) ~= nil
+-- names_of(id): what it waits for, or nil. Read with those of others by read_slices, save when those were too many.
+local function names_of(id)
+  local names = read_side('W')[id]
+  if names == nil then names = side(id, 'W') end
+  return names or nil
+end
+
+-- release_from(id, task, parent, names, first, last): take the name that stands there out of waitingOn. A name, not a counter:
+-- done twice it changes nothing.
+local function release_from(id, task, parent, names, first, last)
+  names = string.sub(names, 1, first) .. string.sub(names, last + 1)
+  task[BYTES] = task[BYTES] - (last - first)
+  read_side('W')[id] = names
+  if names == ' ' then unblock(id, task) else shortened[id] = task end
+  tell('dependency-met ' .. id .. ' ' .. task[TYPE] .. ' - - ' .. parent)
+end
+
+-- is_entered(task, sequence): is it still the task that was entered there, and not another one of its id?
+local function is_entered(task, sequence)
+  if not task then return false end
+  whole(task)
+  return task[SEQUENCE] == sequence
 end
 
 -- release_rest(id, canary, link): a dead letter that waited for its canary to complete is retried, unless an equal one lives.
@@ -58,28 +80,54 @@ local function links_of(ids, parent)
   return links
 end
 
--- work_on(job): one slice; what it cost, and whether the job is done.
-local function work_on(job)
+-- slice_of(job): its first dependents, as they were entered.
+local function slice_of(job)
   local kind, name, parent = string.match(job, '^(%S+) (%S+) ?(%S*)$')
   if parent == '' then parent = name end
-  local key, ids, sequences, cost = prefix .. 'dependents:' .. name, {}, {}, 1
-  local pairs_found = redis.call('ZRANGE', key, 0, WORK_AT_ONCE - 1, 'WITHSCORES')
-  for i = 1, #pairs_found, 2 do
-    ids[#ids + 1] = pairs_found[i]
-    sequences[#sequences + 1] = pairs_found[i + 1]
+  local key, ids, sequences = prefix .. 'dependents:' .. name, {}, {}
+  local found = redis.call('ZRANGE', key, '0', WORK_AT_ONCE - 1, 'WITHSCORES')
+  for i = 1, #found, 2 do
+    local at = (i + 1) / 2
+    ids[at], sequences[at] = found[i], found[i + 1]
+  end
+  return {job = job, kind = kind, parent = parent, key = key, ids = ids, sequences = sequences}
+end
+
+-- read_slices(slices): what will be needed of their tasks, in two calls for all; names of about a MiB, the rest when its turn
+-- comes: a task may wait for a thousand ids of 128 bytes.
+local function read_slices(slices)
+  local NAMES_AT_ONCE = 1048576
+  local ids, near, bytes = {}, {}, 0
+  for _, slice in ipairs(slices) do
+    for _, id in ipairs(slice.ids) do ids[#ids + 1] = id end
   end
   load(ids)
-  fetch('W', ids)
-  local links = links_of(ids, parent)
+  for _, id in ipairs(ids) do
+    if known[id] and bytes < NAMES_AT_ONCE then
+      near[#near + 1] = id
+      bytes = bytes + known[id][BYTES]
+    end
+  end
+  fetch('W', near)
+end
+
+-- work_on(slice): what it cost, and whether its job is done.
+local function work_on(slice)
+  local kind, parent, ids, cost = slice.kind, slice.parent, slice.ids, 1
+  local links, sought = links_of(ids, parent), ' ' .. parent .. ' '
   for i, id in ipairs(ids) do
-    if waits_for(id, sequences[i], parent) then
-      cost = cost + 1 + math.floor(#read_side('W')[id] / 1024)
-      local place = known[id][STATE]
+    local task = known[id]
+    local names = is_entered(task, slice.sequences[i]) and names_of(id)
+    local first, last
+    if names then first, last = string.find(names, sought, 1, true) end
+    if first then
+      cost = cost + 1 + math.floor(#names / 1024)
+      local place = task[STATE]
       -- An imported task may have ended while it waited: a job that fails would fail every later call, too.
       if kind == 'release' or place == 'completed' or place == 'dead' or place == 'cancelled' then
-        release_from(id, known[id], parent)
+        release_from(id, task, parent, names, first, last)
       else
-        cancel_task(id, known[id], 'Parent ' .. parent .. ' cancelled')
+        cancel_task(id, task, 'Parent ' .. parent .. ' cancelled')
         carried[#carried + 1] = id
       end
     end
@@ -88,10 +136,13 @@ local function work_on(job)
       cost = cost + 5
       if kind == 'release' then release_rest(id, parent, links[id]) else hdel(canaries, id) end
     end
-    zrem(key, id)
+    zrem(slice.key, id)
   end
   -- One that is blocked now may be released by the next job: gathered with this one it would stay in both indexes.
-  if next(links) then commit() end
+  if next(links) then
+    settle_waits()
+    commit()
+  end
   return cost, #ids < WORK_AT_ONCE
 end
 
