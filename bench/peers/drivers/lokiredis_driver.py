@@ -61,9 +61,9 @@ class LokiRedis(AsyncDriver):
 
     async def fan(self, width: int) -> None:
         run = next(_run)
-        # A task names a thousand others at most: the last one waits for tasks that wait for a thousand each.
-        middle = [f"{run}-middle-{place}" for place in range(width - -(-width // 1001))]
-        gather = {f"{run}-gather-{first}": middle[first : first + 1000] for first in range(0, len(middle), 1000)}
+        # A task names a thousand others at most: the last one waits for tasks that wait for a hundred each.
+        middle = [f"{run}-middle-{place}" for place in range(width - -(-width // 101))]
+        gather = {f"{run}-gather-{first}": middle[first : first + 100] for first in range(0, len(middle), 100)}
         first, last = (f"{run}-first", []), (f"{run}-last", [*gather])
         await self._graph([first, *((id, [first[0]]) for id in middle), *gather.items(), last])
 
