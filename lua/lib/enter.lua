@@ -3,15 +3,14 @@
 -- @include lib/rank.lua
 -- @include lib/arrive.lua
 local function words_of(form)
-  local empty = ''
-  form.head = table.concat({
-    empty, form.type, form.timeout, empty, empty, empty, empty, empty, empty, empty, '0', empty,
-  }, ' ')
-  form.middle = table.concat({empty, '0', form.priority, empty}, ' ')
-  form.told = ' ' .. form.type .. ' - -'
+  local type, base = form.type, form.base
   form.rank = first_rank(form.priority)
-  form.due = form.available > 0 and string.format('%d', form.available) or empty
-  form.tail = table.concat({empty, form.max_retries, form.base, form.base, stamp, form.due, empty}, ' ')
+  form.due = form.available > 0 and string.format('%d', form.available) or ''
+  -- Between the timeout and the flags: what a claim sets, empty, and no hand-backs.
+  form.head = ' ' .. type .. ' ' .. form.timeout .. '        0 '
+  form.middle = ' 0 ' .. form.priority .. ' '
+  form.tail = ' ' .. form.max_retries .. ' ' .. base .. ' ' .. base .. ' ' .. stamp .. ' ' .. form.due .. ' '
+  form.told = ' ' .. type .. ' - -'
 end
 
 -- text_of_new(entry, word, flags, bytes, place): its small fields; word is its state, place its sequence.
