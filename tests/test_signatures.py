@@ -95,7 +95,8 @@ def test_script_scans_nothing(name: str) -> None:
     called = set(re.findall(r"redis\.p?call\('(\w+)'", scripts.load(name).source))
     assert not called & {"KEYS", "SCAN", "HSCAN", "SSCAN", "ZSCAN", "SMEMBERS", "SORT", "RANDOMKEY", "FLUSHDB"}
     # An error that is caught leaves the writes before it. INFO writes nothing; where it is denied, rule 6 does without.
-    assert set(re.findall(r"redis\.pcall\('(\w+)'", scripts.load(name).source)) <= {"INFO"}
+    # HSETNX is the first write of enqueue, or the second, and then the first is taken back (lua/lib/enter_alone.lua).
+    assert set(re.findall(r"redis\.pcall\('(\w+)'", scripts.load(name).source)) <= {"INFO", "HSETNX"}
     assert scripts.load(name).source.count("redis.pcall") <= 1
 
 
