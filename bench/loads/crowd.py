@@ -16,8 +16,8 @@ from lokiredis import Queue
 #: Of a core, in percent, by the number of agents.
 TARGETS = {10_000: 2.0}
 _TASKS = 1000
-#: Connections of each waiting agent: one for its calls and one that waits.
-_EACH = 2
+#: Connections of each waiting agent: an AsyncQueue waits on the one by which it claims.
+_EACH = 1
 #: For our own files and connections, and the server's.
 _SPARE = 500
 _WAIT = 60.0
