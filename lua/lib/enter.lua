@@ -45,7 +45,8 @@ local function enter(entry, sequence)
     end
   end
   local place = string.format('%d', sequence)
-  local word = arrive(id, form, sequence, waiting_now)
+  local word = first_state(form, waiting_now)
+  arrive(id, form, sequence, word)
   hset(tasks, id, text_of_new(entry, word, flags, bytes, place))
   if entry.digest ~= '' then hset(unique, entry.digest, id) end
   form.count = form.count + 1

@@ -65,18 +65,22 @@ local function transition(id, task, to, score)
   elseif to == 'leased' then ring_lease(type, score) end
 end
 
--- arrive(id, form, sequence, waits): a new task of enqueue, which has no small fields yet, takes its place. Returns its state.
-local function arrive(id, form, sequence, waits)
+-- first_state(form, waits): where a new task of enqueue begins. arrive(id, form, sequence, to): it has no small fields yet, and
+-- takes its place there.
+local function first_state(form, waits)
+  if waits then return 'blocked' end
+  return form.available > now and 'delayed' or 'ready'
+end
+
+local function arrive(id, form, sequence, to)
   local type = form.type
-  if not waits and form.available > now then
-    zadd(index_key('delayed', type), form.due, id)
+  if to == 'delayed' then
+    zadd(index_key(to, type), form.due, id)
     ring_due(type, form.due)
-    return 'delayed'
+    return
   end
-  local to = waits and 'blocked' or 'ready'
   zadd(index_key(to, type), string.format('%d', form.rank + sequence), id)
-  if not waits then marked[type] = true end
-  return to
+  if to == 'ready' then marked[type] = true end
 end
 
 -- public(task): the documented state of a task (design section 3).

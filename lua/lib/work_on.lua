@@ -139,10 +139,7 @@ local function work_on(slice)
     zrem(slice.key, id)
   end
   -- One that is blocked now may be released by the next job: gathered with this one it would stay in both indexes.
-  if next(links) then
-    settle_waits()
-    commit()
-  end
+  if next(links) then commit() end
   return cost, #ids < WORK_AT_ONCE
 end
 
