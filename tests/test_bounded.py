@@ -15,7 +15,7 @@ from lokiredis import Claim, Failed, Finished, NewTask, Outcome, Queue
 
 from .clock import Clock, ClockedQueue
 from .conftest import lacking
-from .lua.moves import REPORT, add, add_many, done, drive_on, take
+from .lua.moves import AGENT, REPORT, add, add_many, done, drive_on, take
 from .servers import RedisServer, programs
 
 pytestmark = pytest.mark.alone
@@ -273,6 +273,27 @@ def test_dependents_with_many_dependencies(server: RedisServer, client: Redis) -
             queue.enqueue_many(batch)
         _begin(client)
         done(queue, take(queue, "first"))
+        drive_on(queue)
+        assert queue.list("pending", type="b", limit=1).tasks[0].waiting_on == set(names)
+
+    _measure(server, client, scenario)
+
+
+def test_parents_of_many_with_many_dependencies(server: RedisServer, client: Redis) -> None:
+    """Five that end together, each with a hundred dependents that wait for 999 others, with the longest ids: 64 MB."""
+
+    def scenario(queue: ClockedQueue) -> None:
+        names = tuple(add_many(queue, 999, "p" * 125))
+        parents = add_many(queue, 5, "parent", "first")
+        for i in range(50):
+            batch = [
+                NewTask(type="b", id=f"x{uuid4()}", idempotency_key="", dependencies=(parents[i % 5], *names))
+                for _ in range(10)
+            ]
+            queue.enqueue_many(batch)
+        claims = queue.claim_many(AGENT, "first", 5)
+        _begin(client)
+        queue.exchange(AGENT, "first", finished=[Finished(c, decision_report=REPORT) for c in claims], limit=0)
         drive_on(queue)
         assert queue.list("pending", type="b", limit=1).tasks[0].waiting_on == set(names)
 

@@ -23,7 +23,7 @@ if additions[todo] or (rare and redis.call('EXISTS', todo) == 1) then
     read_slices(slices)
     for _, slice in ipairs(slices) do
       if budget <= 0 then break end
-      local cost, done = work_on(slice)
+      local cost, done = work_on(slice, budget)
       budget = budget - cost
       if done then zrem(todo, slice.job) end
     end

@@ -111,11 +111,13 @@ local function read_slices(slices)
   fetch('W', near)
 end
 
--- work_on(slice): what it cost, and whether its job is done.
-local function work_on(slice)
+-- work_on(slice, budget): what it cost, and whether its job is done. It stops where the budget ends, which may be within the
+-- slice: a hundred tasks that each wait for a thousand ids of 128 bytes are 13 MB, and took 50 ms.
+local function work_on(slice, budget)
   local kind, parent, ids, cost = slice.kind, slice.parent, slice.ids, 1
   local links, sought = links_of(ids, parent), ' ' .. parent .. ' '
   for i, id in ipairs(ids) do
+    if cost > budget then return cost, false end
     local task = known[id]
     local names = is_entered(task, slice.sequences[i]) and names_of(id)
     local first, last

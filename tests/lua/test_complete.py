@@ -220,6 +220,18 @@ def test_many_dependents_take_several_calls(clocked: ClockedQueue) -> None:
     assert clocked.stats().types["b"].ready == 1200
 
 
+def test_dependents_with_large_documents(clocked: ClockedQueue) -> None:
+    """What each waits for is read with that of the others, or alone where those are too large: none is left behind."""
+    add(clocked, "parent")
+    add(clocked, "other", "c")
+    add_many(clocked, 8, type="b", dependencies=("parent",), payload={"text": "x" * 300_000})
+    add(clocked, "more", "b", dependencies=("parent", "other"))
+    done(clocked, take(clocked))
+    drive_on(clocked)
+    assert clocked.stats().types["b"].ready == 8
+    assert clocked.get("more").waiting_on == {"other"}
+
+
 # ---- breakers (rule 11)
 
 
