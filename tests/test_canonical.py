@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lokiredis import InvalidTask
+from lokiredis import InvalidTask, canonical
 from lokiredis.canonical import default_key, digest, dumps
 
 _JSON = st.recursive(
@@ -79,3 +79,12 @@ def test_keys_stay_what_they_are() -> None:
     assert key == "8dd3c2f7d2a77a430ed2b9673901ed33042e1a8e0185575af79548da44f2ec54"
     assert digest(key) == "RtTTyc8-8axwZxDznnsO8Q"
     assert digest("\udcff+/") == "jAZLZaK7X7W269_ThHI5sA"
+
+
+def test_a_python_without_the_encoder_in_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It writes the same, only slower."""
+    monkeypatch.setattr(json.encoder, "c_make_encoder", None)
+    value = {"b": ["é", 1.5, None], "a": {}}
+    assert canonical._Encoder(allow_nan=False, sort_keys=True)(value) == '{"a":{},"b":["é",1.5,null]}'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical._Encoder(allow_nan=False, sort_keys=False)([float("nan")])
