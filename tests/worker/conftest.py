@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lokiredis import AsyncQueue, Queue
+from lokiredis import AsyncQueue, Queue, State
 from lokiredis.worker import Worker
 
 from ..invariants import check
@@ -124,3 +124,15 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):  # the second when it goes between opening and reading
         return False
+
+
+def state_of(queue: Queue, id: str) -> State:
+    """The documented state of a task that is there."""
+    task = queue.get(id)
+    assert task is not None
+    return task.state
+
+
+def completed(queue: Queue, count: int) -> Callable[[], bool]:
+    """Whether so many are completed, for :func:`until`."""
+    return lambda: queue.counts()["completed"] == count
