@@ -291,6 +291,8 @@ SESSION: list[Step] = [
     add("a"),
     add("a"),
     add("b", payload={"id": "a"}),
+    # Refused after its first write, which is taken back.
+    add("a", payload={"id": "z"}),
     add("c", dependencies=["a"], title="kept", tags=[]),
     Step(lambda q, _: q.enqueue_many(_PLAN)),
     take("one", lease=30),
