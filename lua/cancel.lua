@@ -16,7 +16,7 @@ local prefix, request, id, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local again = recall(request)
 if again then return cjson.decode(again) end
-load({id})
+load_one(id)
 local task = known[id]
 if not task then return refuse(refusal('TaskNotFound', 'there is no task ' .. id, {id = id})) end
 if public(task) ~= 'pending' and task[STATE] ~= 'leased' then

@@ -22,7 +22,7 @@ if again then
   -- @include lib/recall_claim.lua
   return recalled_rows(again)
 end
-look_for({todo, paused, breakers, prefix .. 'hold:' .. agent})
+look_for(todo, paused, breakers, prefix .. 'hold:' .. agent)
 -- @include lib/take.lua
 if rows[1] then remember_claim(request, rows) end
 -- @include lib/conclude.lua

@@ -12,11 +12,11 @@ local prefix, id, token, report, body = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV
 -- @include lib/finish.lua
 -- @include lib/forgive.lua
 
-load({id})
+load_one(id)
 do
   -- Asked together, since most often nothing of it is there.
   local dependents = prefix .. 'dependents:' .. id
-  local count = look_for({todo, breakers, prefix .. 'hold:' .. (known[id] and known[id][AGENT] or ''), dependents})
+  local count = look_for(todo, breakers, prefix .. 'hold:' .. (known[id] and known[id][AGENT] or ''), dependents)
   any_dependents = rare and redis.call('EXISTS', dependents) == 1
   if any_dependents and count == 1 then rare = false end
 end

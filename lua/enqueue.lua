@@ -20,7 +20,7 @@ local WORDS = 6
 if (#ARGV - 3) % WORDS ~= 0 then return refuse(refusal('InvalidTask', 'six words per task', {field = 'tasks'})) end
 -- A task without dependencies, as most are, needs no table of its own for them.
 local NONE = {}
-local batch, ids, digests, count, total_dependencies, total_bytes = {}, {}, {}, 0, 0, 0
+local batch, count, total_dependencies, total_bytes = {}, 0, 0, 0
 
 settings_of('payload_bytes', 'document_bytes')
 local payload_bytes = setting('payload_bytes')
@@ -42,7 +42,7 @@ for at = 4, #ARGV, WORDS do
     if refused then return refuse(refused) end
   end
   count = count + 1
-  batch[count], ids[count], digests[count] = entry, entry.id, entry.digest
+  batch[count] = entry
   total_bytes = total_bytes + #entry.document
 end
 if count == 0 then return {} end

@@ -60,7 +60,7 @@ do
       keys[#keys + 1] = prefix .. 'hold:' .. by
     end
   end
-  look_for(keys)
+  look_for(unpack(keys))
 end
 for at = 8, #ARGV, 6 do
   local outcome, wrong, by = ENDINGS[ARGV[at]](ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5])

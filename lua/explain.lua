@@ -23,7 +23,7 @@ local prefix, id, silent = ARGV[1], ARGV[2], ARGV[3]
 -- @include lib/live_agents.lua
 -- @include lib/gate_of.lua
 
-load({id})
+load_one(id)
 if not known[id] then return false end
 -- As it is stored: the claim that is tried changes what is known.
 local record, type, gate = records({id}, leases_of({id}))[1], known[id][TYPE], gate_of(known[id][TYPE])

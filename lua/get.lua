@@ -12,5 +12,5 @@ local prefix, id = ARGV[1], ARGV[2]
 -- @include lib/record.lua
 -- @include lib/leases_of.lua
 
-load({id})
+load_one(id)
 return records({id}, leases_of({id}))[1] or false

@@ -24,6 +24,8 @@ do
   size = math.ceil(limit / open) + (awaited and 1 or 0)
 end
 
+-- alone: one task, and nobody waits who might have to know of the next: then the best of the heads is all that is kept.
+local alone, best_rank = limit == 1 and not awaited, nil
 for i = 1, #names do
   local type = names[i]
   local gate, found, more = gates[type], nil, nil
@@ -35,10 +37,17 @@ for i = 1, #names do
     -- The task that just failed as a probe gives way, when another is there.
     found = first[1] == read_breakers[type][SKIP] and first[3] and {first[3], first[4]} or {first[1], first[2]}
   end
-  if found and found[1] then lists[#lists + 1] = {type = type, found = found, at = 1, rank = tonumber(found[2]), more = more} end
+  if found and found[1] then
+    local rank = tonumber(found[2])
+    if not alone then
+      lists[#lists + 1] = {type = type, found = found, at = 1, rank = rank, more = more}
+    elseif not best_rank or rank < best_rank then
+      best_rank, chosen_ids[1] = rank, found[1]
+    end
+  end
 end
 
-for number = 1, limit do
+for number = 1, alone and 0 or limit do
   local best
   for i = 1, #lists do
     local list = lists[i]

@@ -1,6 +1,6 @@
 -- dead_letter(id): the task, when it is in the dead-letter queue; else nil and why not.
 local function dead_letter(id)
-  load({id})
+  load_one(id)
   local task = known[id]
   if not task then return nil, refusal('TaskNotFound', 'there is no task ' .. id, {id = id}) end
   if task[STATE] == 'dead' then return task end

@@ -1,18 +1,6 @@
--- enter(entry, sequence): store a new task of enqueue. Its small fields are written as text, in the order of lib/task.lua: most
--- of them are the same for all tasks of its form, and nobody reads them again in this call.
--- @include lib/rank.lua
+-- enter(entry, sequence): store a new task of enqueue. Its small fields are written as text: most of them are the same for all
+-- tasks of its form (lib/form.lua), and nobody reads them again in this call.
 -- @include lib/arrive.lua
-local function words_of(form)
-  local type, base = form.type, form.base
-  form.rank = first_rank(form.priority)
-  form.due = form.available > 0 and string.format('%d', form.available) or ''
-  -- Between the timeout and the flags: what a claim sets, empty, and no hand-backs.
-  form.head = ' ' .. type .. ' ' .. form.timeout .. '        0 '
-  form.middle = ' 0 ' .. form.priority .. ' '
-  form.tail = ' ' .. form.max_retries .. ' ' .. base .. ' ' .. base .. ' ' .. stamp .. ' ' .. form.due .. ' '
-  form.told = ' ' .. type .. ' - -'
-end
-
 -- text_of_new(entry, word, flags, bytes, place): its small fields; word is its state, place its sequence.
 local function text_of_new(entry, word, flags, bytes, place)
   local form = entry.form
@@ -31,7 +19,6 @@ end
 
 local function enter(entry, sequence)
   local id, form, document = entry.id, entry.form, entry.document
-  if not form.head then words_of(form) end
   local flags, bytes, depends, waiting_now = '', #document, entry.depends, false
   if depends and depends[1] then
     local waits = entry.waits

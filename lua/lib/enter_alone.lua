@@ -11,7 +11,6 @@ end
 local function enter_alone(entry, sequence)
   local id, digest, form = entry.id, entry.digest, entry.form
   if digest ~= '' and not set_if_new(unique, digest, id) then return false end
-  words_of(form)
   local place, word = string.format('%d', sequence), first_state(form, false)
   if set_if_new(tasks, id, text_of_new(entry, word, '', #entry.document, place)) then
     if redis.call('HINCRBY', types, form.type, '1') > 1 or redis.call('HLEN', types) <= MOST_TYPES then

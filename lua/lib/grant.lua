@@ -11,7 +11,7 @@ local function text_of(number)
 end
 if #chosen_ids == 1 then direct = true end
 local floor = (tonumber(state.floor) or 0) + 1
-load(chosen_ids)
+if direct then load_one(chosen_ids[1]) else load(chosen_ids) end
 for i = 1, #chosen_ids do
   local REPLY_BYTES = 8388608
   local id = chosen_ids[i]

@@ -2,9 +2,9 @@
 -- always: one EXISTS over all their keys then stands for a read of each. true: there may be some, so look.
 local rare = true
 
--- look_for(keys): gives back how many of them are there.
-local function look_for(keys)
-  local count = redis.call('EXISTS', unpack(keys))
+-- look_for(key, ...): gives back how many of them are there.
+local function look_for(...)
+  local count = redis.call('EXISTS', ...)
   rare = count > 0
   return count
 end

@@ -8,7 +8,7 @@ local function equal_of(id, task)
   if task[DIGEST] == '' then return nil end
   local equal = redis.call('HGET', unique, task[DIGEST])
   if not equal or equal == id then return nil end
-  load({equal})
+  load_one(equal)
   return known[equal] and LIVES[known[equal][STATE]] and equal or nil
 end
 

@@ -1,10 +1,12 @@
 -- sift: which tasks of the batch are new: sets fresh, their entries, and fresh_count. Ends the script when one is refused.
 -- An equal task that is waiting, running or done is returned instead of a second one (design rule 12).
 local BLOCKS = {ready = true, delayed = true, blocked = true, leased = true, completed = true}
-load(ids)
-local owners, by_id, by_digest = redis.call('HMGET', unique, unpack(digests)), {}, {}
+local owners, by_id, by_digest = nil, {}, {}
 do
-  local found = {}
+  local ids, digests, found = {}, {}, {}
+  for i = 1, count do ids[i], digests[i] = batch[i].id, batch[i].digest end
+  load(ids)
+  owners = redis.call('HMGET', unique, unpack(digests))
   for i = 1, count do
     if owners[i] and digests[i] ~= '' then found[#found + 1] = owners[i] end
   end

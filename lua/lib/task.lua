@@ -30,6 +30,13 @@ local function text_of_task(task)
     .. task[FLAGS] .. ' ' .. task[BYTES] .. ' ' .. task[RETRIES] .. ' ' .. task[REST]
 end
 
+-- load_one(id): read a task, when this script has not read it yet.
+local function load_one(id)
+  if known[id] ~= nil then return end
+  local text = redis.call('HGET', tasks, id)
+  known[id] = text and {string.match(text, TASK)}
+end
+
 -- load(ids): read the tasks that this script has not read yet, in one call.
 local function load(ids)
   local missing, count = {}, 0

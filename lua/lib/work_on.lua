@@ -151,6 +151,6 @@ local function mark_rest()
   local name = string.match(job, '^%S+ (%S+)')
   local id = redis.call('ZRANGE', prefix .. 'dependents:' .. name, 0, 0)[1]
   if not id then return end
-  load({id})
+  load_one(id)
   if known[id] then mark(known[id][TYPE]) end
 end
