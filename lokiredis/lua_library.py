@@ -5,6 +5,7 @@ that is done once. A script's text is taken apart for it:
 
 - functions at the top, and constants (names in capitals), are made when the library is loaded;
 - locals at the top that such a function uses stand beside them, and are set anew at every call;
+- the names of the keys that it does not declare are put together once for each queue;
 - all else becomes the body of the one function that is called.
 """
 
@@ -22,11 +23,25 @@ _LOCALS = re.compile(r"local (\w+(?:, \w+)*)(?:\s*=\s*(.*))?", re.S)
 _PLAIN = re.compile(r"(?:(?:\{\}|nil|true|false|-?[\d.]+|'[^'\n]*')(?:, )?)+")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _STRING = re.compile(r"'(?:[^'\\\n]|\\.)*'")
+#: A fixed key that the script does not declare, as :func:`lua_source.fold` names it.
+_UNDECLARED = re.compile(r"\(ARGV\[1\] \.\. '(\w+)'\)")
+#: The names of a queue's keys, the declared ones by their places: to put the others together took longer than to look
+#: them up. A thousand queues are remembered. They stand in KEYS: a function may use 60 locals from outside, no more.
+_MAKE_NAMES = """\
+local NAMES_OF, NAMES_COUNT = {{}}, 0
+local function names_of(keys, prefix)
+  if NAMES_COUNT >= 1000 then NAMES_OF, NAMES_COUNT = {{}}, 0 end
+  local names = {{{fields}}}
+  for place = 1, #keys do names[place] = keys[place] end
+  NAMES_OF[prefix], NAMES_COUNT = names, NAMES_COUNT + 1
+  return names
+end"""
 _USED = re.compile(r"[{}]|(?<![.:\w])[A-Za-z_]\w*(?:\s*=(?!=))?")
 
 
 def library(name: str, source: str, *, allow_oom: bool) -> tuple[str, str]:
     """The library of the script *name* and its function's name, which tells one text from another."""
+    source, named = _named(source)
     functions: list[str] = []
     beside: list[str] = []
     plain: list[str] = []
@@ -60,10 +75,11 @@ def library(name: str, source: str, *, allow_oom: bool) -> tuple[str, str]:
     text = "\n".join(
         [
             "local KEYS, ARGV",
+            *_MAKE_NAMES.format(fields=", ".join(f"{key} = prefix .. '{key}'" for key in named)).splitlines(),
             *(f"local {word}" for word in beside),
             *functions,
             "local function begin(keys, argv)",
-            "KEYS, ARGV = keys, argv",
+            "KEYS, ARGV = NAMES_OF[argv[1]] or names_of(keys, argv[1]), argv",
             *plain,
             "end",
             "local function run()",
@@ -76,6 +92,12 @@ def library(name: str, source: str, *, allow_oom: bool) -> tuple[str, str]:
     callback = "function(keys, argv) begin(keys, argv) return run() end"
     registered = f"redis.register_function{{function_name = '{called}', callback = {callback}, flags = {flags}}}"
     return f"#!lua name={called}\n{text}\n{registered}\n", called
+
+
+def _named(source: str) -> tuple[str, list[str]]:
+    """*source* with its undeclared keys by their names in KEYS, and those names."""
+    named = sorted(set(_UNDECLARED.findall(source)))
+    return _UNDECLARED.sub(r"KEYS.\1", source), named
 
 
 def _first(name: str, value: str) -> str:

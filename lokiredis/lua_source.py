@@ -3,9 +3,9 @@
 Lua 5.1 has no constants, and every local that a function uses from outside is looked up anew, one after the other, each
 time a script starts: with 100 locals that took longer than the work itself. So names that never change are put in place
 here: constants (names in capitals with a literal), the keys, and the prefix. The sources stay readable; the server gets
-``KEYS[7]`` and ``13``. A fixed key that a script does not declare, because few of its calls need it, is named from the
-prefix: each name among KEYS costs every call about 0.1 µs. Functions of an included file that a script never calls are
-left out. Below a line ``-- @calls name`` that function stands in for ``redis.call`` (lua/lib/trial.lua).
+``KEYS[7]`` and ``13``. A fixed key that a script does not declare (each costs every call about 0.1 µs) is named from
+the prefix. Functions of an included file that a script never calls are left out. Below a line ``-- @calls name`` that
+function stands in for ``redis.call`` (lua/lib/trial.lua).
 """
 
 from __future__ import annotations

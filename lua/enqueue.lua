@@ -1,13 +1,12 @@
 -- enqueue: store new tasks, all of them or none.
 --
--- KEYS    the queue's fixed keys that most calls use (lua/README.md)
+-- KEYS    the queue's own hash alone: each costs every call 0.1 µs (lua/README.md)
 -- ARGV    prefix, request, mode ('check' stores nothing, else ''), then six words per task: id, form, digest of the idempotency
 --         key or '', bytes of the payload, document, dependencies between blanks. A form is seven words between blanks: type,
 --         priority, timeout (ms), maxRetries, backoff (ms), availableAt (ms or ''), delay (ms or '')
 -- RETURN  {index, id, 1 when it was created, state} for each task that was not simply created and is pending
 -- ERRORS  InvalidTask, TaskExists, UnknownDependency, DependencyCycle: each names the index in the batch
-local queue, tasks, documents, index, unique, tombstones, types, events =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local queue = KEYS[1]
 local prefix, request, mode = ARGV[1], ARGV[2], ARGV[3]
 -- @include lib/open.lua
 -- @include lib/setting.lua

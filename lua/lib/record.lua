@@ -4,7 +4,7 @@
 local function records(ids, deadlines)
   if #ids == 0 then return {} end
   load(ids)
-  local texts = redis.call('HMGET', documents, unpack(ids))
+  local texts = #ids == 1 and {redis.call('HGET', documents, ids[1])} or redis.call('HMGET', documents, unpack(ids))
   local columns, flags = nil, ''
   for _, id in ipairs(ids) do
     if known[id] and known[id][FLAGS] ~= '' then flags = flags .. known[id][FLAGS] end

@@ -148,7 +148,7 @@ def test_a_key_in_another_slot_is_rejected(name: str, functions: bool, node: Red
     """With the line `#!lua` the server refuses a script whose keys are not all in one slot, before it runs."""
     script = load(name)
     prefix = "loki:{elsewhere}:"
-    keys = [f"loki:{{here}}:{key}" for key in script.keys[:-1]] + [prefix + script.keys[-1]]
+    keys = [f"loki:{{here}}:{key}" for key in script.keys] + [f"{prefix}queue"]
     with node.client() as plain:
         plain.flushall()
         with pytest.raises(ResponseError, match=r"(?i)slot"):
