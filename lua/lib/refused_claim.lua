@@ -34,10 +34,12 @@ local function next_change(names, scores, ready)
   return first
 end
 
-local function exists_in(place, names)
-  local asked = {}
-  for _, type in ipairs(names) do asked[#asked + 1] = prefix .. place .. ':' .. type end
-  return redis.call('EXISTS', unpack(asked)) > 0
+-- what_waits(names): 'delayed' when there is such a task, else 'blocked', else 'empty'; most often nothing is there at all.
+local function what_waits(names)
+  local asked, count = {}, #names
+  for i, type in ipairs(names) do asked[i], asked[count + i] = index_key('delayed', type), index_key('blocked', type) end
+  if redis.call('EXISTS', unpack(asked)) == 0 then return 'empty' end
+  return redis.call('EXISTS', unpack(asked, 1, count)) > 0 and 'delayed' or 'blocked'
 end
 
 local function refused_claim()
@@ -49,19 +51,15 @@ local function refused_claim()
   end
   scores = scores or read_alarms()
   local stopped, best, ready = nil, nil, {}
-  for _, type in ipairs(names) do
-    local first = redis.call('ZRANGE', prefix .. 'ready:' .. type, 0, 0, 'WITHSCORES')
+  -- What has no gate has no ready task either: choose has just looked.
+  for type, gate in pairs(gates) do
+    local first = redis.call('ZRANGE', index_key('ready', type), '0', '0', 'WITHSCORES')
     if first[1] then
       ready[type] = true
-      if not best or tonumber(first[2]) < best then best, stopped = tonumber(first[2]), gates[type] end
+      if not best or tonumber(first[2]) < best then best, stopped = tonumber(first[2]), gate end
     end
   end
-  local reason = stopped
-  if not reason then
-    if exists_in('delayed', names) then reason = 'delayed'
-    elseif exists_in('blocked', names) then reason = 'blocked'
-    else reason = 'empty' end
-  end
+  local reason = stopped or what_waits(names)
   local at = left and now or next_change(names, scores, ready)
   return {false, reason, at and math.max(at - now, 0) or false}
 end
