@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -69,39 +70,55 @@ def gather(names: Collection[str] | None) -> Field:
     return Field((OURS, *(peer for peer in wanted if peer.name in versions)), versions, absent)
 
 
+#: A peer that took longer for one round, in seconds, plays no further one: with 50,000 tasks RQ takes four minutes, and
+#: five rounds of all would take half a day. What it has played counts.
+LONGEST_ROUND = 20.0
+
+
 class Turns:
     """One load, played by all who can: by turns, in another order each round, each on an emptied server."""
 
-    def __init__(self, server: PrivateServer, players: Sequence[Peer], say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        server: PrivateServer,
+        players: Sequence[Peer],
+        say: Callable[[str], None],
+        longest_round: float = LONGEST_ROUND,
+    ) -> None:
         self.server = server
         self.players = list(players)
         self._say = say
+        self._longest_round = longest_round
         #: Who failed, and why: it is left out from then on.
         self.failed: dict[str, str] = {}
 
     def rounds(self, count: int, play: Callable[[Peer], T]) -> dict[str, list[T]]:
-        """What each player gave in each round, by its name."""
+        """What each player gave in each round, by its name; a slow one plays the first alone."""
         found: dict[str, list[T]] = {}
-        for _, player in self._order(count):
-            self.server.client.flushall()
-            try:
-                found.setdefault(player.name, []).append(play(player))
-            except PeerFailed as failure:
-                self.failed[player.name] = failure.reason
-                found.pop(player.name, None)
-                self._say(f"{player.name}: {failure.reason}")
-        return found
-
-    def _order(self, count: int) -> Iterator[tuple[int, Peer]]:
+        slow: set[str] = set()
         for turn in range(count):
             for player in random.sample(self.players, len(self.players)):
-                if player.name not in self.failed:
-                    yield turn, player
+                if player.name in self.failed or player.name in slow:
+                    continue
+                self.server.client.flushall()
+                begun = time.monotonic()
+                try:
+                    found.setdefault(player.name, []).append(play(player))
+                except PeerFailed as failure:
+                    self.failed[player.name] = failure.reason
+                    found.pop(player.name, None)
+                    self._say(f"{player.name}: {failure.reason}")
+                    continue
+                took = time.monotonic() - begun
+                if took > self._longest_round and player is not OURS and turn + 1 < count:
+                    slow.add(player.name)
+                    self._say(f"{player.name} plays no further round: this one took {took:.0f} s")
+        return found
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, ...]:
-    """Ours against theirs, round by round."""
-    return tuple(one / other for one, other in zip(ours, theirs, strict=True))
+    """Ours against theirs, round by round, as far as both played."""
+    return tuple(one / other for one, other in zip(ours, theirs, strict=False))
 
 
 def best(rates: dict[str, list[float]], names: Collection[str]) -> str | None:

@@ -201,7 +201,7 @@ def main() -> int:
     figures = [figure for report in reports for figure in report.figures]
     print(f"\n{target_table(figures)}")
     print("load average of the machine before and after: {} {}".format(*machine["load"]))
-    _write(machine, options.full, reports)
+    _write(machine, options, reports)
     return 1 if any(figure.missed for figure in figures) else 0
 
 
@@ -222,16 +222,24 @@ def _machine(server: PrivateServer, field: Field) -> dict[str, Any]:
     return machine_of(server) | field.versions
 
 
-def _write(machine: dict[str, Any], full: bool, reports: Sequence[Report]) -> None:
+def _part(options: argparse.Namespace) -> str:
+    """What the name of a result says besides: a run of a part must not take the place of a whole one."""
+    if options.minutes:
+        return "-soak"
+    names = [*(options.only or []), *(options.peer or (["no-peers"] if options.no_peers else []))]
+    return "".join(f"-{name.lower()}" for name in names)
+
+
+def _write(machine: dict[str, Any], options: argparse.Namespace, reports: Sequence[Report]) -> None:
     from plots import draw
 
     RESULTS.mkdir(exist_ok=True)
-    stem = RESULTS / f"{date.today().isoformat()}-{socket.gethostname()}"
+    stem = RESULTS / f"{date.today().isoformat()}-{socket.gethostname()}{_part(options)}"
     figures: list[Figure] = [figure for report in reports for figure in report.figures]
     document = {
         "schemaVersion": 1,
         "machine": machine,
-        "full": full,
+        "full": options.full,
         "tables": [{"title": r.title, "header": r.header, "rows": r.rows} for r in reports],
         "figures": [figure.to_json() for figure in figures],
     }
