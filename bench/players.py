@@ -70,9 +70,9 @@ def gather(names: Collection[str] | None) -> Field:
     return Field((OURS, *(peer for peer in wanted if peer.name in versions)), versions, absent)
 
 
-#: A peer that took longer for one round, in seconds, plays no further one: with 50,000 tasks RQ takes four minutes, and
-#: five rounds of all would take half a day. What it has played counts.
-LONGEST_ROUND = 20.0
+#: A peer that took longer for one round, in seconds, plays two and no more: with 50,000 tasks RQ takes four minutes,
+#: and five rounds of all would take half a day. What it has played counts.
+LONGEST_ROUND, LEAST_ROUNDS = 30.0, 2
 
 
 class Turns:
@@ -93,7 +93,7 @@ class Turns:
         self.failed: dict[str, str] = {}
 
     def rounds(self, count: int, play: Callable[[Peer], T]) -> dict[str, list[T]]:
-        """What each player gave in each round, by its name; a slow one plays the first alone."""
+        """What each player gave in each round, by its name; a slow one plays two."""
         found: dict[str, list[T]] = {}
         slow: set[str] = set()
         for turn in range(count):
@@ -110,7 +110,7 @@ class Turns:
                     self._say(f"{player.name}: {failure.reason}")
                     continue
                 took = time.monotonic() - begun
-                if took > self._longest_round and player is not OURS and turn + 1 < count:
+                if took > self._longest_round and player is not OURS and LEAST_ROUNDS <= turn + 1 < count:
                     slow.add(player.name)
                     self._say(f"{player.name} plays no further round: this one took {took:.0f} s")
         return found

@@ -183,6 +183,7 @@ def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, stop)
     sizes = FULL if options.full else SMALL
+    failed: dict[str, str] = {}
     try:
         field = gather([] if options.no_peers else options.peer or None)
         for name, why in field.absent.items():
@@ -194,22 +195,31 @@ def main() -> int:
             if options.minutes:
                 reports = [_shown(measure_soak(server, minutes=options.minutes))]
             else:
-                reports = _measure(server, field, sizes, options.only or list(LOADS))
+                reports = _measure(server, field, sizes, options.only or list(LOADS), failed)
             machine["load"] = [round(load, 1), round(os.getloadavg()[0], 1)]
     except KeyboardInterrupt:
         return 130
     figures = [figure for report in reports for figure in report.figures]
     print(f"\n{target_table(figures)}")
+    for name, why in failed.items():
+        print(f"{name} was not measured: {why}")
     print("load average of the machine before and after: {} {}".format(*machine["load"]))
     _write(machine, options, reports)
-    return 1 if any(figure.missed for figure in figures) else 0
+    return 1 if failed or any(figure.missed for figure in figures) else 0
 
 
-def _measure(server: PrivateServer, field: Field, sizes: Sizes, names: Sequence[str]) -> list[Report]:
+def _measure(
+    server: PrivateServer, field: Field, sizes: Sizes, names: Sequence[str], failed: dict[str, str]
+) -> list[Report]:
+    """The loads by turns; one that gives up goes to *failed* with its reason, and what came before it is not lost."""
     reports: list[Report] = []
     for name in names:
         server.client.flushall()
-        reports += [_shown(report) for report in LOADS[name](server, field, sizes)]
+        try:
+            reports += [_shown(report) for report in LOADS[name](server, field, sizes)]
+        except SystemExit as why:
+            failed[name] = str(why)
+            print(f"\n{why}", flush=True)
     return reports
 
 
@@ -223,11 +233,13 @@ def _machine(server: PrivateServer, field: Field) -> dict[str, Any]:
 
 
 def _part(options: argparse.Namespace) -> str:
-    """What the name of a result says besides: a run of a part must not take the place of a whole one."""
+    """What the name of a result says besides: a run of a part must not take the place of a whole one, nor a small one
+    that of a full one."""
     if options.minutes:
         return "-soak"
-    names = [*(options.only or []), *(options.peer or (["no-peers"] if options.no_peers else []))]
-    return "".join(f"-{name.lower()}" for name in names)
+    peers = [peer.key for peer in PEERS if peer.name in (options.peer or [])]
+    names = [*(options.only or []), *peers, *(["no-peers"] if options.no_peers else [])]
+    return "".join(f"-{name}" for name in (["full", *names] if options.full else names))
 
 
 def _write(machine: dict[str, Any], options: argparse.Namespace, reports: Sequence[Report]) -> None:
