@@ -19,29 +19,39 @@ from .lua_source import DECLARED
 _CONTINUES = re.compile(r"[\s)}\]]|(?:end|else|elseif|until)\b")
 _FUNCTION = re.compile(r"local function (\w+)")
 _LOCALS = re.compile(r"local (\w+(?:, \w+)*)(?:\s*=\s*(.*))?", re.S)
-#: A first value that depends on nothing.
-_PLAIN = re.compile(r"(?:(?:\{\}|nil|true|false|-?[\d.]+|'[^'\n]*')(?:, )?)+")
+#: A first value that depends on nothing; a table may name fields to have room for.
+_PLAIN = re.compile(r"(?:(?:\{\}|nil|true|false|-?[\d.]+|'[^'\n]*')(?:, )?)+|\{(?:\w+ = nil(?:, )?)+\}")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _STRING = re.compile(r"'(?:[^'\\\n]|\\.)*'")
 #: A fixed key that the script does not declare, as :func:`lua_source.fold` names it.
 _UNDECLARED = re.compile(r"\(ARGV\[1\] \.\. '(\w+)'\)")
-#: The names of a queue's keys, the declared ones by their places: to put the others together took longer than to look
-#: them up. A thousand queues are remembered. They stand in KEYS: a function may use 60 locals from outside, no more.
+#: The names of a queue's keys, the declared ones by their places: to put them together took longer than to look them
+#: up. A thousand queues are remembered. They stand in KEYS: a function may use 60 locals from outside, no more. They
+#: follow from the prefix alone: one call with wrong KEYS, were they remembered, would spoil the queue for all others.
 _MAKE_NAMES = """\
 local NAMES_OF, NAMES_COUNT = {{}}, 0
-local function names_of(keys, prefix)
-  if NAMES_COUNT >= 1000 then NAMES_OF, NAMES_COUNT = {{}}, 0 end
+local function keys_of(prefix)
   local names = {{{fields}}}
-  for place = 1, #keys do names[place] = keys[place] end
-  NAMES_OF[prefix], NAMES_COUNT = names, NAMES_COUNT + 1
+  if NAMES_COUNT >= 1000 then NAMES_OF, NAMES_COUNT = {{}}, 0 end
+  if #prefix <= 128 then NAMES_OF[prefix], NAMES_COUNT = names, NAMES_COUNT + 1 end
   return names
+end"""
+#: What a call with one task leaves in a table is taken out, and its room used again: Lua's collector has less to do,
+#: and the table need not grow. A large one is thrown away: the next call may need little of it, and would search it.
+_EMPTY = """\
+local function emptied(used)
+  for _ = 1, 12 do
+    used[next(used)] = nil
+    if next(used) == nil then return used end
+  end
 end"""
 _USED = re.compile(r"[{}]|(?<![.:\w])[A-Za-z_]\w*(?:\s*=(?!=))?")
 
 
-def library(name: str, source: str, *, allow_oom: bool) -> tuple[str, str]:
+def library(name: str, source: str, keys: tuple[str, ...], *, allow_oom: bool) -> tuple[str, str]:
     """The library of the script *name* and its function's name, which tells one text from another."""
     source, named = _named(source)
+    fields = [*(f"prefix .. '{key}'" for key in keys), *(f"{key} = prefix .. '{key}'" for key in named)]
     functions: list[str] = []
     beside: list[str] = []
     plain: list[str] = []
@@ -71,15 +81,17 @@ def library(name: str, source: str, *, allow_oom: bool) -> tuple[str, str]:
         if own or not _PLAIN.fullmatch(values):
             body.append(f"{', '.join(names)} = {values}")
         else:
-            plain += [_first(name, value) for name, value in zip(names, values.split(", "), strict=True)]
+            firsts = values.split(", ") if len(names) > 1 else [values]
+            plain += [_first(name, value) for name, value in zip(names, firsts, strict=True)]
     text = "\n".join(
         [
             "local KEYS, ARGV",
-            *_MAKE_NAMES.format(fields=", ".join(f"{key} = prefix .. '{key}'" for key in named)).splitlines(),
+            *_MAKE_NAMES.format(fields=", ".join(fields)).splitlines(),
             *(f"local {word}" for word in beside),
+            *_EMPTY.splitlines(),
             *functions,
-            "local function begin(keys, argv)",
-            "KEYS, ARGV = NAMES_OF[argv[1]] or names_of(keys, argv[1]), argv",
+            "local function begin(argv)",
+            "KEYS, ARGV = NAMES_OF[argv[1]] or keys_of(argv[1]), argv",
             *plain,
             "end",
             "local function run()",
@@ -89,7 +101,7 @@ def library(name: str, source: str, *, allow_oom: bool) -> tuple[str, str]:
     )
     called = f"lokiredis_{name}_{hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:12]}"
     flags = "{'allow-oom'}" if allow_oom else "{}"
-    callback = "function(keys, argv) begin(keys, argv) return run() end"
+    callback = "function(_, argv) begin(argv) return run() end"
     registered = f"redis.register_function{{function_name = '{called}', callback = {callback}, flags = {flags}}}"
     return f"#!lua name={called}\n{text}\n{registered}\n", called
 
@@ -101,8 +113,12 @@ def _named(source: str) -> tuple[str, list[str]]:
 
 
 def _first(name: str, value: str) -> str:
-    """A table that the last call left empty is as good as a new one, and most of them are never used."""
-    return f"if not {name} or next({name}) then {name} = {{}} end" if value == "{}" else f"{name} = {value}"
+    """A table of the last call is as good as a new one, once it is empty; most of them are never used."""
+    if not value.startswith("{"):
+        return f"{name} = {value}"
+    return (
+        f"if not {name} then {name} = {value} elseif next({name}) ~= nil then {name} = emptied({name}) or {value} end"
+    )
 
 
 def _statements(source: str) -> list[str]:

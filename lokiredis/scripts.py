@@ -61,7 +61,7 @@ class Loaded:
 def _for_server(script: Script, new: bool, functions: bool, old: bool) -> Loaded:
     source = script.source
     if new and functions:
-        return Loaded(*library(script.name, source, allow_oom=script.name not in GROWING), is_library=True)
+        return Loaded(*library(script.name, source, script.keys, allow_oom=script.name not in GROWING), is_library=True)
     if new:
         source = ("#!lua\n" if script.name in GROWING else "#!lua flags=allow-oom\n") + source
     elif old and script.name in READING:

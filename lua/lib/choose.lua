@@ -25,7 +25,7 @@ do
 end
 
 -- alone: one task, and nobody waits who might have to know of the next: then the best of the heads is all that is kept.
-local alone, best_rank = limit == 1 and not awaited, nil
+local alone, best_id, best_rank = limit == 1 and not awaited, nil, nil
 for i = 1, #names do
   local type = names[i]
   local gate, found, more = gates[type], nil, nil
@@ -42,10 +42,12 @@ for i = 1, #names do
     if not alone then
       lists[#lists + 1] = {type = type, found = found, at = 1, rank = rank, more = more}
     elseif not best_rank or rank < best_rank then
-      best_rank, chosen_ids[1] = rank, found[1]
+      best_id, best_rank = found[1], rank
     end
   end
 end
+
+if best_id then chosen_ids = {best_id} end
 
 for number = 1, alone and 0 or limit do
   local best

@@ -1,6 +1,7 @@
 -- grant: lease the chosen tasks to the agent; at most 8 MiB of them, the rest stays ready. Sets granted, their ids, and
 -- deadlines (id -> ms).
-local granted, deadlines, bytes, texts_of = {}, {}, 0, {[now] = stamp}
+-- Tables with room for what one task leaves: to let them grow takes longer than to write it.
+local granted, deadlines, bytes, texts_of = {nil}, {id = nil}, 0, {[now] = stamp, lease = nil}
 local function text_of(number)
   local text = texts_of[number]
   if not text then

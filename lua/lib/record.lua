@@ -16,7 +16,7 @@ local function records(ids, deadlines)
       columns[i] = string.find(flags, letter, 1, true) and fetch(letter, ids) or {}
     end
   end
-  local found = {}
+  local found = {nil}
   for i, id in ipairs(ids) do
     if known[id] then
       local text = not changed[id] and written[id] or text_of_task(known[id])

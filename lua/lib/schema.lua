@@ -1,10 +1,10 @@
 -- state: the queue's own fields; the script ends here when the data was written under another schema.
 local SCHEMA = '2'
-local state
+-- The table is made with room for them.
+local state = {schema = nil, sequence = nil, reaped = nil, waited = nil, grace = nil, configured = nil, floor = nil, paused = nil}
 do
-  -- All of them: a few short fields, and to pick some out takes longer. The table is made with room for them.
+  -- All of them: a few short fields, and to pick some out takes longer.
   local found = redis.call('HGETALL', queue)
-  state = {schema = nil, sequence = nil, reaped = nil, waited = nil, grace = nil, configured = nil, floor = nil, paused = nil}
   for i = 1, #found, 2 do state[found[i]] = found[i + 1] end
   if state.schema and state.schema ~= SCHEMA then
     return {err = 'SchemaMismatch ' .. cjson.encode({

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
 from lokiredis import InvalidTask, NewTask
 from lokiredis.commands import claim_once, enqueue_batch
 from lokiredis.keys import Keys
+from lokiredis.scripts import NAMES, load
+from lokiredis.server import read_server
 
 from ..clock import ClockedQueue
+from ..servers import Backend
 from .moves import AGENT, add, every, moment, places, raw
 
 
@@ -56,3 +61,30 @@ def test_more_queues_than_are_remembered(clocked: ClockedQueue) -> None:
     claims = [clocked.run(claim_once(names[place], AGENT, ["a"])) for place in (1004, 0, 0)]
     assert [claim.id for claim in claims if claim] == ["x1004", "x0", "x1005"]
     assert not clocked.claim(AGENT, "a")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_call_with_wrong_keys_spoils_nothing(name: str, backend: Backend) -> None:
+    """A library knows a queue's keys by its prefix: what somebody passes in KEYS, or leaves out, is not remembered."""
+    script = load(name)
+    loaded = script.for_server(read_server(backend.redis).version)
+    server: Any = backend.redis
+    if loaded.is_library:
+        server.function_load(loaded.source, replace=True)
+    else:
+        server.script_load(loaded.source)
+    call = server.fcall if loaded.is_library else server.evalsha
+    # The other queue has a schema of its own, and an unknown one ends every script.
+    other = Keys("other")
+    server.hset(other.fixed("queue"), "schema", "other")
+    for number, wrong in enumerate(([], [other.fixed("queue") for _ in script.keys])):
+        mine = Keys(f"mine-{number}")
+        given = [mine.prefix, *("x" for _ in script.argv[1:])]
+        with suppress(ResponseError):
+            call(loaded.name, len(wrong), *wrong, *given)
+        try:
+            found = str(call(loaded.name, len(script.keys), *map(mine.fixed, script.keys), *given))
+        except ResponseError as e:
+            found = str(e)
+        assert "SchemaMismatch" not in found
+        assert " nil " not in found
