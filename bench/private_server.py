@@ -70,8 +70,8 @@ def private_server(*, port: int | None = None, persistence: str = "off") -> Iter
     0 takes a free port; one that is taken ends the program with a line that says so. No RDB is written.
     """
     program = choose_program(None)
-    folder = Path(tempfile.mkdtemp(prefix="lokibench-", dir="/tmp"))  # a socket path may be 107 bytes long
     tcp = _free_port(port) if port is not None else None
+    folder = Path(tempfile.mkdtemp(prefix="lokibench-", dir="/tmp"))  # a socket path may be 107 bytes long
     arguments = {
         "port": str(tcp or 0),
         "bind": "127.0.0.1",
