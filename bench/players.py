@@ -78,17 +78,10 @@ LONGEST_ROUND, LEAST_ROUNDS = 30.0, 2
 class Turns:
     """One load, played by all who can: by turns, in another order each round, each on an emptied server."""
 
-    def __init__(
-        self,
-        server: PrivateServer,
-        players: Sequence[Peer],
-        say: Callable[[str], None],
-        longest_round: float = LONGEST_ROUND,
-    ) -> None:
+    def __init__(self, server: PrivateServer, players: Sequence[Peer], say: Callable[[str], None]) -> None:
         self.server = server
         self.players = list(players)
         self._say = say
-        self._longest_round = longest_round
         #: Who failed, and why: it is left out from then on.
         self.failed: dict[str, str] = {}
 
@@ -110,7 +103,7 @@ class Turns:
                     self._say(f"{player.name}: {failure.reason}")
                     continue
                 took = time.monotonic() - begun
-                if took > self._longest_round and player is not OURS and LEAST_ROUNDS <= turn + 1 < count:
+                if took > LONGEST_ROUND and player is not OURS and LEAST_ROUNDS <= turn + 1 < count:
                     slow.add(player.name)
                     self._say(f"{player.name} plays no further round: this one took {took:.0f} s")
         return found
