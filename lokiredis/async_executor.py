@@ -20,6 +20,7 @@ from .connect import (
 )
 from .errors import LokiRedisError
 from .executor import LOADS, REFUSED_PAUSE, Client, Progress
+from .kept_connections import AsyncKeptConnections
 from .outages import FAILURES, async_retries, translate
 from .scripts import Loaded, Script
 from .server import is_loaded_already, lacks_script, read_server_async, refuses_functions
@@ -34,6 +35,7 @@ class AsyncExecutor(Client):
         super().__init__(name, retry_for)
         self.redis = redis_client
         self._blocking: AsyncRedis | None = None
+        self._kept: AsyncKeptConnections | None = None
         self._owned = False
         self._loop: asyncio.AbstractEventLoop | None = None
         #: time.monotonic() when Redis last was away for an attempt: a call that is repeated does not stand still.
@@ -91,8 +93,11 @@ class AsyncExecutor(Client):
         raise refused
 
     async def _call(self, loaded: Loaded, command: Command[Any]) -> Any:
-        call = self.redis.fcall if loaded.is_library else self.redis.evalsha
-        return await call(loaded.name, str(len(command.keys)), *self._argv(command))
+        name = "FCALL" if loaded.is_library else "EVALSHA"
+        words = (name, loaded.name, str(len(command.keys)), *self._argv(command))
+        if self._kept is not None:
+            return await self._kept.call(words)
+        return await self.redis.execute_command(*words)
 
     async def _load(self, script: Script) -> Loaded:
         loaded = self._loaded(script)
@@ -160,7 +165,7 @@ class AsyncExecutor(Client):
     async def _block(self, step: steps.Block) -> None:
         try:
             if may_block_here(self.redis):
-                await block_here(self.redis, step.marks, step.seconds)
+                await block_here(self._kept or self.redis.connection_pool, step.marks, step.seconds)
             else:
                 await self._block_beside(step)
         except MovedError:

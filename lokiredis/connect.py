@@ -35,7 +35,7 @@ AsyncRedis = Any
 
 CONNECT_TIMEOUT, CALL_TIMEOUT = 5.0, 10.0
 #: Of connections in a pool. redis-py 8 has 100 at most, and the 101st of the claims that wait in a process fails.
-_NO_LIMIT = 2**31
+NO_LIMIT = 2**31
 #: On top of the time that a call blocks on the server: after that the connection is dead.
 _BLOCK_MARGIN = 10.0
 #: How long an interrupted call may take to hand back what it claimed: to connect, and for each reply.
@@ -61,7 +61,7 @@ def _options(url: str, retry: Any) -> dict[str, Any]:
         "socket_connect_timeout": CONNECT_TIMEOUT,
         "socket_keepalive": True,
         "health_check_interval": 0,
-        "max_connections": _NO_LIMIT,
+        "max_connections": NO_LIMIT,
         "retry": retry,
     }
     if url.startswith("unix://"):
@@ -177,6 +177,10 @@ class _TLSConnection(redis.SSLConnection):
         return made
 
 
+#: Those of a client that :func:`connect` makes for one server.
+CONNECTIONS = (redis.Connection, redis.UnixDomainSocketConnection, _TLSConnection)
+
+
 class _LocatedTLSConnection(LocatedConnection, _TLSConnection):
     """Over TLS, to where the server is."""
 
@@ -233,6 +237,8 @@ class _PackedLocatedTLS(_Packed, AsyncLocatedTLSConnection):
 
 
 _PACKED = {"redis": _PackedTCP, "unix": _PackedUnix, "rediss": _PackedTLS}
+#: As CONNECTIONS, for asyncio.
+ASYNC_CONNECTIONS = tuple(_PACKED.values())
 
 
 def uses_tls(client: Any) -> bool:
@@ -256,17 +262,16 @@ def may_block_here(client: Any) -> bool:
     # its own, and the next call gets the reply.
     if pool is None or not issubclass(pool.connection_class, _Packed):
         return False
-    return bool(pool.max_connections >= _NO_LIMIT)
+    return bool(pool.max_connections >= NO_LIMIT)
 
 
-async def block_here(client: AsyncRedis, marks: Sequence[str], seconds: float) -> None:
-    """Wait for a mark on a connection of *client*'s own pool, which nobody else gets meanwhile.
+async def block_here(lender: Any, marks: Sequence[str], seconds: float) -> None:
+    """Wait for a mark on a connection of *lender*, a pool or what keeps its connections; nobody else gets it meanwhile.
 
     The claims before and after go over it, too: a waiting agent needs one connection. Redis looks after each of them
     every second, and oftener if there are many: 4,000 cost it 0.4 % of a core, 2,000 cost 0.25 %, none 0.2 %.
     """
-    pool = client.connection_pool
-    connection: Any = await pool.get_connection()
+    connection: Any = await lender.get_connection()
     usual = connection.socket_timeout
     try:
         await connection.send_command("BZPOPMIN", *marks, str(seconds))
@@ -274,7 +279,7 @@ async def block_here(client: AsyncRedis, marks: Sequence[str], seconds: float) -
         await connection.read_response()
     finally:
         connection.socket_timeout = usual
-        await pool.release(connection)
+        await lender.release(connection)
 
 
 def short_twin(client: C, key: str) -> C:
@@ -285,7 +290,7 @@ def short_twin(client: C, key: str) -> C:
 def _twin(client: C, key: str, **changed: Any) -> C:
     kind, pool_kind, connection, options = _parts(client, key)
     # redis-py's blocking pool makes a place in a list for each that there may be.
-    limit = {} if issubclass(pool_kind, redis.BlockingConnectionPool) else {"max_connections": _NO_LIMIT}
+    limit = {} if issubclass(pool_kind, redis.BlockingConnectionPool) else {"max_connections": NO_LIMIT}
     made: C = kind(connection_pool=pool_kind(connection_class=connection, **limit, **options | changed))
     return made
 

@@ -21,6 +21,7 @@ from .connect import (
     uses_tls,
 )
 from .errors import LokiRedisError
+from .kept_connections import KeptConnections
 from .keys import Keys
 from .outages import FAILURES, retries, translate
 from .scripts import Loaded, Script
@@ -103,6 +104,7 @@ class Executor(Client):
         super().__init__(name, retry_for)
         self.redis = redis_client
         self._blocking: SyncRedis | None = None
+        self._kept: KeptConnections | None = None
         self._owned = False
 
     def run(self, command: Command[T]) -> T:
@@ -152,8 +154,11 @@ class Executor(Client):
         raise refused
 
     def _call(self, redis: SyncRedis, loaded: Loaded, command: Command[Any]) -> Any:
-        call = redis.fcall if loaded.is_library else redis.evalsha
-        return call(loaded.name, str(len(command.keys)), *self._argv(command))
+        name = "FCALL" if loaded.is_library else "EVALSHA"
+        words = (name, loaded.name, str(len(command.keys)), *self._argv(command))
+        if self._kept is not None and redis is self.redis:
+            return self._kept.call(words)
+        return redis.execute_command(*words)
 
     def _load(self, redis: SyncRedis, script: Script) -> Loaded:
         loaded = self._loaded(script)
@@ -175,7 +180,7 @@ class Executor(Client):
         Whether it had come through or not, the same request has the same answer (design rule 9). One try, on a new
         connection: when that fails, the tasks come back with the end of their leases. A second Ctrl-C ends it.
         """
-        drop_idle(self.redis)
+        self._drop_idle()
         if self._blocking is not None:
             drop_idle(self._blocking)
         if command is None or command.undo is None or self._server is None:
@@ -190,6 +195,12 @@ class Executor(Client):
                 twin.connection_pool.disconnect()
         except (*FAILURES, LokiRedisError):
             pass
+
+    def _drop_idle(self) -> None:
+        """Close the connections that no thread uses, those for waiting apart."""
+        if self._kept is not None:
+            self._kept.drop()
+        drop_idle(self.redis)
 
     def _drive(self, todo: steps.Steps[T]) -> T:
         progress = Progress()

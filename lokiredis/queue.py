@@ -24,6 +24,7 @@ from .connect import (
     resolve,
 )
 from .executor import RETRY_FOR, Executor
+from .kept_connections import AsyncKeptConnections, KeptConnections
 from .keys import Keys
 from .models import Claim, Enqueued, Event, NewTask, NoClaim, Signal
 from .outages import FAILURES, RETRYABLE
@@ -84,7 +85,7 @@ class Queue(Executor):
         """A queue on the Redis of *url*; None: $LOKIREDIS_URL, else the embedded server of the nearest .loki folder."""
         url = resolve(url)
         made = cls(connect(url, Keys(name).prefix), name, retry_for=retry_for)
-        made._owned, made.url = True, url
+        made._owned, made.url, made._kept = True, url, KeptConnections.of(made.redis)
         return made
 
     def close(self) -> None:
@@ -305,7 +306,7 @@ class AsyncQueue(AsyncExecutor):
         """As :meth:`Queue.from_url`. Starting the embedded server takes about a tenth of a second, blocking."""
         url = resolve(url)
         made = cls(connect_async(url, Keys(name).prefix), name, retry_for=retry_for)
-        made._owned, made.url = True, url
+        made._owned, made.url, made._kept = True, url, AsyncKeptConnections.of(made.redis)
         return made
 
     async def close(self) -> None:

@@ -73,13 +73,13 @@ async def test_a_waiting_claim_holds_one_connection(redis7_server: RedisServer, 
 async def test_a_wait_may_be_longer_than_a_call(redis7_server: RedisServer, queue: Queue) -> None:
     """The time limit of calls is put aside for it, and holds for the next call again."""
     async with AsyncQueue.from_url(redis7_server.url, queue.name) as mine:
-        pool = mine.redis.connection_pool
-        pool.connection_kwargs["socket_timeout"] = 0.2
+        mine.redis.connection_pool.connection_kwargs["socket_timeout"] = 0.2
         await mine.claim("me", ["a"], lease=60)
-        [connection] = pool._available_connections
+        assert mine._kept is not None
+        [connection] = mine._kept._idle
         before = connection._writer
         assert not await mine.claim("me", ["a"], lease=60, wait=1)
-        assert pool._available_connections == [connection]
+        assert mine._kept._idle == [connection]
         assert connection._writer is before
         assert connection.socket_timeout == 0.2
 
