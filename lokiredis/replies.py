@@ -68,7 +68,7 @@ def _json(value: Any) -> Any:
 
 #: An agent that is silent for so many times as long as it said is lost.
 SILENT = 3
-#: Of a task without side entries a script sends none (lua/lib/record.lua).
+#: Of a task's side entries a script sends those up to the last that there is (lua/lib/record.lua).
 _NO_SIDES = (None,) * 9
 
 
@@ -126,7 +126,7 @@ class Record:
 
     def fields(self) -> Fields:
         """The whole task, taken apart."""
-        row, sides = self.row, self.row[6:] or _NO_SIDES
+        row, sides = self.row, (*self.row[6:], *_NO_SIDES)
         (
             place, type_, timeout, token, agent, _, claimed, _, _, ended, _, flags, _, retries,
             priority, sequence, max_retries, base, backoff, created, available, _, _,

@@ -15,6 +15,7 @@ local prefix, request, id, reason, by = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV
 -- @include lib/canary.lua
 -- @include lib/decide.lua
 -- @include lib/remove.lua
+-- @include lib/to_do.lua
 -- @include lib/request.lua
 
 local again = recall(request)
@@ -27,10 +28,10 @@ event('discarded', id, task[TYPE], '', '', reason)
 -- The id may be in use again before the cascade is through: its dependents move to a set with a number of its own.
 if redis.call('EXISTS', prefix .. 'dependents:' .. id) == 1 then
   local number = (tonumber(state.sequence) or 0) + 1
+  local key = prefix .. 'dependents:' .. number .. '~'
   hset(queue, 'sequence', number)
-  redis.call('RENAME', prefix .. 'dependents:' .. id, prefix .. 'dependents:' .. number .. '~')
-  local job = 'discard ' .. number .. '~ ' .. id
-  -- @include lib/to_do.lua
+  redis.call('RENAME', prefix .. 'dependents:' .. id, key)
+  to_do[#to_do + 1] = {text = 'discard ' .. number .. '~ ' .. id, kind = 'discard', parent = id, key = key}
 end
 remove(id, task)
 -- @include lib/carry_on.lua

@@ -64,9 +64,7 @@ else
   for _, form in pairs(forms) do
     if form.count > 0 then add(types, form.type, form.count) end
   end
-  if total_dependencies > 0 then
-    for i = 1, fresh_count do wait_on(fresh[i], fresh[i].sequence) end
-  end
+  if total_dependencies > 0 then wait_on(fresh) end
 end
 if fresh_count > 0 then
   hset(queue, 'sequence', string.format('%d', sequence))

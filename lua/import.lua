@@ -63,7 +63,8 @@ if mode == 'check' then
 end
 look_behind(before)
 for _, entry in ipairs(fresh) do restore(entry) end
-for _, entry in ipairs(fresh) do wait_on(entry, known[entry.id][SEQUENCE]) end
+for _, entry in ipairs(fresh) do entry.sequence = known[entry.id][SEQUENCE] end
+wait_on(fresh)
 -- @include lib/conclude.lua
 
 local reply = {state.sequence or '0', stamp}

@@ -17,6 +17,7 @@ local prefix, request, id, report, body, by, why = ARGV[1], ARGV[2], ARGV[3], AR
 -- @include lib/canary.lua
 -- @include lib/decide.lua
 -- @include lib/report_gap.lua
+-- @include lib/leave_release.lua
 -- @include lib/request.lua
 
 local again = recall(request)
@@ -34,10 +35,7 @@ task[ENDED] = now
 keep(id, task, 'R', body)
 lower(id, task, 'I')
 transition(id, task, 'completed', now)
-if redis.call('EXISTS', prefix .. 'dependents:' .. id) == 1 then
-  local job = 'release ' .. id
-  -- @include lib/to_do.lua
-end
+leave_release(id)
 event('resolved', id, task[TYPE])
 local reply = 'completed ' .. task[RETRIES] .. ' '
 -- @include lib/carry_on.lua

@@ -5,6 +5,7 @@
 -- @include lib/side_write.lua
 -- @include lib/side.lua
 -- @include lib/cut.lua
+-- @include lib/to_do.lua
 local function cancel_task(id, task, reason)
   local type, agent, token, running = task[TYPE], task[AGENT], task[TOKEN], task[STATE] == 'leased'
   for name in string.gmatch(side(id, 'W') or '', '%S+') do zrem(prefix .. 'dependents:' .. name, id) end
@@ -17,9 +18,9 @@ local function cancel_task(id, task, reason)
     close_attempt(id, task, 'cancelled', 'cancel', reason)
     signal('CANCEL', {id = id, token = tonumber(token), agent = agent, reason = cut(reason, 200)})
   end
-  if redis.call('EXISTS', prefix .. 'dependents:' .. id) == 1 then
-    local job = 'cancel ' .. id
-    -- @include lib/to_do.lua
+  local key = prefix .. 'dependents:' .. id
+  if redis.call('EXISTS', key) == 1 then
+    to_do[#to_do + 1] = {kind = 'cancel', parent = id, key = key}
   end
   event('cancelled', id, type, agent, running and token or '', reason)
 end

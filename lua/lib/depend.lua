@@ -6,14 +6,22 @@
 local COMPLETED, CANCELLED = 'co', 'ca'
 local state_of = {}
 
--- read_named(fresh, by_id): read the states; returns the ids whose tombstone still counts as completed.
+-- read_named(fresh, by_id): read the states, each once; returns the ids whose tombstone still counts as completed. What is new
+-- in the batch has none yet.
 local function read_named(fresh, by_id)
-  local named, unknown = {}, {}
+  local named, count, unknown = {}, 0, {}
   for _, entry in ipairs(fresh) do
-    for _, name in ipairs(entry.names) do named[#named + 1] = by_id[name] and by_id[name].same or name end
+    for _, name in ipairs(entry.names) do
+      local other = by_id[name]
+      if other then name = other.same end
+      if name and state_of[name] == nil then
+        count = count + 1
+        named[count], state_of[name] = name, false
+      end
+    end
   end
-  for first = 1, #named, 4000 do
-    for i, text in ipairs(redis.call('HMGET', tasks, unpack(named, first, math.min(first + 3999, #named)))) do
+  for first = 1, count, 4000 do
+    for i, text in ipairs(redis.call('HMGET', tasks, unpack(named, first, math.min(first + 3999, count)))) do
       local name = named[first + i - 1]
       if text then state_of[name] = string.sub(text, 1, 2) else unknown[#unknown + 1] = name end
     end
@@ -57,28 +65,39 @@ local function resolve(entry, name, by_id, buried, lenient)
 end
 
 local function depend(fresh, by_id, lenient)
-  local buried, place, edges = read_named(fresh, by_id), {}, {}
+  local buried, place, edges = read_named(fresh, by_id), {}, nil
   for i, entry in ipairs(fresh) do place[entry.id] = i end
+  -- met: name -> the last entry that named it.
+  local met = {}
   for i, entry in ipairs(fresh) do
-    local given = {}
-    entry.depends, entry.waits, edges[i] = {}, {}, {}
+    local depends, waits, count, waiting_count = entry.names, entry.names, 0, 0
+    if depends[1] then depends, waits = {}, {} end
     for _, name in ipairs(entry.names) do
-      local id, waits, refused = name, state_of[name] ~= COMPLETED, nil
-      if by_id[name] or not state_of[name] or state_of[name] == CANCELLED then
-        id, waits, refused = resolve(entry, name, by_id, buried, lenient)
+      local id, state_now = name, state_of[name]
+      local waits_for, refused = state_now ~= COMPLETED, nil
+      if by_id[name] or not state_now or state_now == CANCELLED then
+        id, waits_for, refused = resolve(entry, name, by_id, buried, lenient)
         if refused then return refused end
       end
-      if not given[id] then
-        given[id] = true
-        entry.depends[#entry.depends + 1] = id
-        if waits then
-          entry.waits[#entry.waits + 1] = id
-          if place[id] then edges[i][#edges[i] + 1] = place[id] end
+      if met[id] ~= i then
+        met[id] = i
+        count = count + 1
+        depends[count] = id
+        if waits_for then
+          waiting_count = waiting_count + 1
+          waits[waiting_count] = id
+          local other = place[id]
+          if other then
+            edges = edges or {}
+            edges[i] = edges[i] or {}
+            edges[i][#edges[i] + 1] = other
+          end
         end
       end
     end
+    entry.depends, entry.waits = depends, waits
   end
-  local stuck = cycle(#fresh, edges)
+  local stuck = edges and cycle(#fresh, edges)
   if stuck then
     local entry = fresh[stuck]
     return refusal('DependencyCycle', entry.id .. ' waits for itself through other tasks', {index = entry.at, id = entry.id})

@@ -7,6 +7,7 @@
 -- @include lib/side_write.lua
 -- @include lib/setting.lua
 -- @include lib/side.lua
+-- @include lib/leave_release.lua
 -- any_dependents: false when the script knows that none of its tasks has any.
 local any_dependents = true
 
@@ -38,10 +39,7 @@ local function finish(id, token, report, body)
   breaker_success(task[TYPE], id, token)
   if has(task, 'A') then close_attempt(id, task, 'completed', 'complete', '')
   else task[LEASE], task[LIMIT] = '', '' end
-  if any_dependents and redis.call('EXISTS', prefix .. 'dependents:' .. id) == 1 then
-    local job = 'release ' .. id
-    -- @include lib/to_do.lua
-  end
+  if any_dependents then leave_release(id) end
   tell('completed ' .. id .. ' ' .. task[TYPE] .. ' ' .. agent .. ' ' .. token)
   return 'completed ' .. task[RETRIES] .. ' ', nil, agent
 end

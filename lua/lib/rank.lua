@@ -3,7 +3,11 @@ local function first_rank(priority)
   return (10 - priority) * 562949953421312
 end
 
+local function rank_at(priority, sequence)
+  return string.format('%d', first_rank(priority) + sequence)
+end
+
 local function rank(task)
   whole(task)
-  return string.format('%d', first_rank(task[PRIORITY]) + task[SEQUENCE])
+  return rank_at(task[PRIORITY], task[SEQUENCE])
 end

@@ -1,11 +1,11 @@
 -- records(ids, deadlines): tasks as the clients read them, one list each: id, small fields, document, deadline, token and lease
--- (the last two for lib/take.lua to set), then, where one of these tasks has any of it: dependencies, waiting, error, result,
--- checkpoint, progress, attempts, reason, escalation
+-- (the last two for lib/take.lua to set), then, up to the last that one of these tasks has: dependencies, waiting, error,
+-- result, checkpoint, progress, attempts, reason, escalation
 local function records(ids, deadlines)
   if #ids == 0 then return {} end
   load(ids)
   local texts = #ids == 1 and {redis.call('HGET', documents, ids[1])} or redis.call('HMGET', documents, unpack(ids))
-  local columns, flags = nil, ''
+  local columns, last, flags = nil, 0, ''
   for _, id in ipairs(ids) do
     if known[id] and known[id][FLAGS] ~= '' then flags = flags .. known[id][FLAGS] end
   end
@@ -13,7 +13,7 @@ local function records(ids, deadlines)
     -- @include lib/side.lua
     columns = {'D', 'W', 'E', 'R', 'C', 'G', 'A', 'N', 'S'}
     for i, letter in ipairs(columns) do
-      columns[i] = string.find(flags, letter, 1, true) and fetch(letter, ids) or {}
+      if string.find(flags, letter, 1, true) then columns[i], last = fetch(letter, ids), i else columns[i] = {} end
     end
   end
   local found = {nil}
@@ -22,9 +22,10 @@ local function records(ids, deadlines)
       local text = not changed[id] and written[id] or text_of_task(known[id])
       local row = {id, text, texts[i], deadlines[id] or false, false, false}
       if columns then
-        for place, entry_of in ipairs(columns) do row[6 + place] = entry_of[id] or false end
-        if not row[13] and known[id][STATE] == 'completed' then
+        for place = 1, last do row[6 + place] = columns[place][id] or false end
+        if known[id][STATE] == 'completed' and not row[13] then
           -- @include lib/first_attempt.lua
+          for place = last + 1, 6 do row[6 + place] = false end
           row[13] = first_attempt(known[id]) or false
         end
       end

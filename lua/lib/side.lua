@@ -25,7 +25,8 @@ local function read_side(letter)
 end
 
 local function has(task, letter)
-  return task[FLAGS] ~= '' and string.find(task[FLAGS], letter, 1, true) ~= nil
+  local flags = task[FLAGS]
+  return flags == letter or (flags ~= '' and string.find(flags, letter, 1, true) ~= nil)
 end
 
 -- fetch(letter, ids): read this side of the tasks in one call.

@@ -1,5 +1,6 @@
--- to_do: leaves the work `job` for lib/carry_on.lua, in the order in which it was found: a cascade must tell each task the
--- parent that was reached first, and jobs of one moment would go by their names.
-rare = true
-state.jobs = (state.jobs or 0) + 1
-zadd(todo, string.format('%.3f', now + state.jobs / 1000), job)
+-- to_do: the jobs that this call has found, in that order: a cascade must tell each task the parent that was reached first.
+-- lib/carry_on.lua does them before the call ends, and writes down what it does not get to. A job has its kind, parent and
+-- key; found, the first of that set where this call has looked already; and text, as it is written down, where that is not
+-- its kind and its parent.
+local to_do = {}
+local WORK_AT_ONCE = 100

@@ -93,6 +93,11 @@ local function try_zrem(key, ...)
   for _, member in ipairs({...}) do tried(tried_scores, key)[member] = false end
 end
 
+-- Of sorted sets that are small, as the scripts call it.
+local function try_del(...)
+  for _, key in ipairs({...}) do try_zrem(key, unpack(redis.call('ZRANGE', key, 0, -1))) end
+end
+
 local function by_score(a, b)
   if a[1] ~= b[1] then return a[1] < b[1] end
   return less(a[2], b[2])
@@ -184,7 +189,7 @@ local function try_nothing() end
 
 local TRIALS = {
   HGET = try_hget, HMGET = try_hmget, HEXISTS = try_hexists, HSTRLEN = try_hstrlen, HGETALL = try_hgetall, HSET = try_hset,
-  HDEL = try_hdel, HINCRBY = try_hincrby, ZADD = try_zadd, ZREM = try_zrem, ZMSCORE = try_zmscore, ZRANGE = try_zrange,
+  HDEL = try_hdel, DEL = try_del, HINCRBY = try_hincrby, ZADD = try_zadd, ZREM = try_zrem, ZMSCORE = try_zmscore, ZRANGE = try_zrange,
   ZRANGEBYSCORE = try_zrangebyscore, ZCOUNT = try_zcount, ZCARD = try_zcard, GET = try_get, SET = try_set,
   EXISTS = try_exists, TIME = try_time, XADD = try_nothing, PUBLISH = try_nothing,
 }

@@ -1,21 +1,72 @@
--- slice_of(job), read_slices(slices), work_on(slice), settle_waits(): up to a hundred dependents of each of many to-dos.
+-- next_jobs(stored), cut_slice(job), read_slices(jobs, count), work_on(job, budget), put_back(…), drop_sets(), settle_waits(),
+-- write_down(): up to a hundred dependents of each of many jobs.
 -- @include lib/cancel_task.lua
 -- @include lib/side_write.lua
 -- @include lib/rank.lua
 -- @include lib/side.lua
 -- @include lib/revive.lua
 -- @include lib/decide.lua
-local WORK_AT_ONCE = 100
+-- @include lib/to_do.lua
+-- write_down(): leave to later calls what this one has found, in its order: jobs of one moment would go by their names.
+local written_down = 0
+
+local function write_down()
+  for _, job in ipairs(to_do) do
+    written_down = written_down + 1
+    zadd(todo, string.format('%.3f', now + written_down / 1000), job.text or job.kind .. ' ' .. job.parent)
+  end
+  to_do = {}
+end
+
+-- read_jobs(): the oldest of what calls before this one left over.
+local function read_jobs()
+  local jobs = redis.call('ZRANGE', todo, 0, 49)
+  for i, text in ipairs(jobs) do
+    local kind, name, parent = string.match(text, '^(%S+) (%S+) ?(%S*)$')
+    if parent == '' then parent = name end
+    jobs[i] = {text = text, kind = kind, parent = parent, key = prefix .. 'dependents:' .. name}
+  end
+  return jobs
+end
+
+-- next_jobs(stored): those that come next, in order.
+local function next_jobs(stored)
+  if stored then
+    write_down()
+    commit()
+    return read_jobs()
+  end
+  local jobs = to_do
+  to_do = {}
+  return jobs
+end
+
+-- put_back(left_over, jobs, count): what is left over of the first so many jobs, and those after them, go on before what was
+-- found meanwhile.
+local function put_back(left_over, jobs, count)
+  for i = count + 1, #jobs do left_over[#left_over + 1] = jobs[i] end
+  for _, job in ipairs(to_do) do left_over[#left_over + 1] = job end
+  to_do = left_over
+end
+
+-- place_of(task): its priority, its sequence and from when on it may be claimed. To take a whole task apart for these, of
+-- which it will not change one, took as long as all else that a release does.
+local PLACE = '^(%S*) (%S*) %S* %S* %S* %S* (%S*)'
+
+local function place_of(task)
+  if task[NONCE] then return task[PRIORITY], task[SEQUENCE], task[AVAILABLE] end
+  return string.match(task[REST], PLACE)
+end
 
 -- unblock(id, task): nothing is left to wait for.
 local function unblock(id, task)
   drop(id, task, 'W')
   if task[STATE] ~= 'blocked' then return end
-  whole(task)
-  if task[AVAILABLE] ~= '' and tonumber(task[AVAILABLE]) > now then
-    transition(id, task, 'delayed', task[AVAILABLE])
+  local priority, sequence, available = place_of(task)
+  if available ~= '' and tonumber(available) > now then
+    transition(id, task, 'delayed', available)
   else
-    transition(id, task, 'ready', rank(task))
+    transition(id, task, 'ready', rank_at(priority, sequence))
   end
 end
 
@@ -54,8 +105,7 @@ end
 -- is_entered(task, sequence): is it still the task that was entered there, and not another one of its id?
 local function is_entered(task, sequence)
   if not task then return false end
-  whole(task)
-  return task[SEQUENCE] == sequence
+  return (task[NONCE] and task[SEQUENCE] or string.match(task[REST], '^%S* (%S*)')) == sequence
 end
 
 -- release_rest(id, canary, link): a dead letter that waited for its canary to complete is retried, unless an equal one lives.
@@ -67,39 +117,39 @@ local function release_rest(id, canary, link)
   revive(id, known[id], now)
 end
 
--- links_of(ids, parent): of the dead letters among them, those that wait for this canary.
-local function links_of(ids, parent)
-  local dead_ids, links = {}, {}
-  for _, id in ipairs(ids) do
-    if known[id] and known[id][STATE] == 'dead' then dead_ids[#dead_ids + 1] = id end
+-- links_of(slice, parent): of the dead letters in it, those that wait for this canary; nil when none is dead.
+local function links_of(slice, parent)
+  local dead_ids
+  for at = 1, #slice, 2 do
+    local id = slice[at]
+    if known[id] and known[id][STATE] == 'dead' then
+      dead_ids = dead_ids or {}
+      dead_ids[#dead_ids + 1] = id
+    end
   end
-  if #dead_ids == 0 then return links end
+  if not dead_ids then return nil end
+  local links = {}
   for i, link in ipairs(redis.call('HMGET', canaries, unpack(dead_ids))) do
     if link and string.match(link, '^[^\n]*') == parent then links[dead_ids[i]] = link end
   end
   return links
 end
 
--- slice_of(job): its first dependents, as they were entered.
-local function slice_of(job)
-  local kind, name, parent = string.match(job, '^(%S+) (%S+) ?(%S*)$')
-  if parent == '' then parent = name end
-  local key, ids, sequences = prefix .. 'dependents:' .. name, {}, {}
-  local found = redis.call('ZRANGE', key, '0', WORK_AT_ONCE - 1, 'WITHSCORES')
-  for i = 1, #found, 2 do
-    local at = (i + 1) / 2
-    ids[at], sequences[at] = found[i], found[i + 1]
-  end
-  return {job = job, kind = kind, parent = parent, key = key, ids = ids, sequences = sequences}
+-- cut_slice(job): its first dependents, as they were entered. Gives back how many that is.
+local function cut_slice(job)
+  job.slice = job.found or redis.call('ZRANGE', job.key, '0', WORK_AT_ONCE - 1, 'WITHSCORES')
+  job.found = nil
+  return #job.slice / 2
 end
 
--- read_slices(slices): what will be needed of their tasks, in two calls for all; names of about a MiB, the rest when its turn
--- comes: a task may wait for a thousand ids of 128 bytes.
-local function read_slices(slices)
+-- read_slices(jobs, count): what will be needed of the tasks of the first so many, in two calls for all; names of about a MiB,
+-- the rest when its turn comes: a task may wait for a thousand ids of 128 bytes.
+local function read_slices(jobs, count)
   local NAMES_AT_ONCE = 1048576
   local ids, near, bytes = {}, {}, 0
-  for _, slice in ipairs(slices) do
-    for _, id in ipairs(slice.ids) do ids[#ids + 1] = id end
+  for i = 1, count do
+    local slice = jobs[i].slice
+    for at = 1, #slice, 2 do ids[#ids + 1] = slice[at] end
   end
   load(ids)
   for _, id in ipairs(ids) do
@@ -111,19 +161,32 @@ local function read_slices(slices)
   fetch('W', near)
 end
 
--- work_on(slice, budget): what it cost, and whether its job is done. It stops where the budget ends, which may be within the
+-- emptied_sets: keys of dependents that nothing is left of. They go at once, since a call for each took longer.
+local emptied_sets = {}
+
+local function drop_sets()
+  if emptied_sets[1] then redis.call('DEL', unpack(emptied_sets)) end
+  emptied_sets = {}
+end
+
+-- work_on(job, budget): what its slice cost, and whether it is done. It stops where the budget ends, which may be within the
 -- slice: a hundred tasks that each wait for a thousand ids of 128 bytes are 13 MB, and took 50 ms.
-local function work_on(slice, budget)
-  local kind, parent, ids, cost = slice.kind, slice.parent, slice.ids, 1
-  local links, sought = links_of(ids, parent), ' ' .. parent .. ' '
-  for i, id in ipairs(ids) do
-    if cost > budget then return cost, false end
+local function work_on(job, budget)
+  local kind, parent, slice, cost = job.kind, job.parent, job.slice, 1
+  local links, sought = links_of(slice, parent), ' ' .. parent .. ' '
+  for at = 1, #slice, 2 do
+    if cost > budget then
+      for before = 1, at - 2, 2 do zrem(job.key, slice[before]) end
+      return cost, false
+    end
+    local id = slice[at]
     local task = known[id]
-    local names = is_entered(task, slice.sequences[i]) and names_of(id)
+    local names = is_entered(task, slice[at + 1]) and names_of(id)
     local first, last
     if names then first, last = string.find(names, sought, 1, true) end
     if first then
-      cost = cost + 1 + math.floor(#names / 1024)
+      cost = cost + 1
+      if #names >= 1024 then cost = cost + math.floor(#names / 1024) end
       local place = task[STATE]
       -- An imported task may have ended while it waited: a job that fails would fail every later call, too.
       if kind == 'release' or place == 'completed' or place == 'dead' or place == 'cancelled' then
@@ -133,16 +196,21 @@ local function work_on(slice, budget)
         carried[#carried + 1] = id
       end
     end
-    if links[id] then
+    if links and links[id] then
       -- With its error to read and a decision to keep, as much as several others.
       cost = cost + 5
       if kind == 'release' then release_rest(id, parent, links[id]) else hdel(canaries, id) end
     end
-    zrem(slice.key, id)
+  end
+  local done = #slice < 2 * WORK_AT_ONCE
+  if done and not links then
+    emptied_sets[#emptied_sets + 1] = job.key
+  else
+    for at = 1, #slice, 2 do zrem(job.key, slice[at]) end
   end
   -- One that is blocked now may be released by the next job: gathered with this one it would stay in both indexes.
-  if next(links) then commit() end
-  return cost, #ids < WORK_AT_ONCE
+  if links then commit() end
+  return cost, done
 end
 
 -- mark_rest(): wake somebody of the type that comes next, so that the rest doesn't wait for a chance caller.

@@ -21,7 +21,7 @@ from .waiter import drain
 #: One entry of a job, two jobs and one due task at a time.
 _BOUNDS = {
     "lib/carry_on.lua": ("WORK_PER_CALL, LEAST_WORK = 500, 50", "WORK_PER_CALL, LEAST_WORK = 2, 2"),
-    "lib/work_on.lua": ("WORK_AT_ONCE = 100", "WORK_AT_ONCE = 1"),
+    "lib/to_do.lua": ("WORK_AT_ONCE = 100", "WORK_AT_ONCE = 1"),
     "lib/reap.lua": ("PROMOTED_AT_ONCE = 200, 200", "PROMOTED_AT_ONCE = 1, 1"),
 }
 
