@@ -31,13 +31,15 @@ local function finish(id, token, report, body)
     end
     return nil, refusal('DecisionReportMissing', gap, {id = id})
   end
+  -- Of a task that has nothing else nothing is to be looked for.
+  local bare = task[FLAGS] == ''
   keep(id, task, 'R', body)
-  lower(id, task, 'I')
+  if not bare then lower(id, task, 'I') end
   local agent = task[AGENT]
   task[ENDED], task[HANDBACKS] = stamp, '0'
   transition(id, task, 'completed', stamp)
   breaker_success(task[TYPE], id, token)
-  if has(task, 'A') then close_attempt(id, task, 'completed', 'complete', '')
+  if not bare and has(task, 'A') then close_attempt(id, task, 'completed', 'complete', '')
   else task[LEASE], task[LIMIT] = '', '' end
   if any_dependents then leave_release(id) end
   tell('completed ' .. id .. ' ' .. task[TYPE] .. ' ' .. agent .. ' ' .. token)

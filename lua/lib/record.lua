@@ -1,5 +1,5 @@
 -- records(ids, deadlines): tasks as the clients read them, one list each: id, small fields, document, deadline, token and lease
--- (the last two for lib/take.lua to set), then, up to the last that one of these tasks has: dependencies, waiting, error,
+-- (of who has it now, or had it), then, up to the last that one of these tasks has: dependencies, waiting, error,
 -- result, checkpoint, progress, attempts, reason, escalation
 local function records(ids, deadlines)
   if #ids == 0 then return {} end
@@ -20,7 +20,8 @@ local function records(ids, deadlines)
   for i, id in ipairs(ids) do
     if known[id] then
       local text = not changed[id] and written[id] or text_of_task(known[id])
-      local row = {id, text, texts[i], deadlines[id] or false, false, false}
+      local task = known[id]
+      local row = {id, text, texts[i], deadlines[id] or false, task[TOKEN], task[LEASE]}
       if columns then
         for place = 1, last do row[6 + place] = columns[place][id] or false end
         if known[id][STATE] == 'completed' and not row[13] then

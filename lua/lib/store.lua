@@ -101,12 +101,18 @@ end
 
 -- write_tasks(): put the small fields of what has changed among what is to be written.
 local function write_tasks()
+  if next(changed) == nil then return end
+  local words = fields[tasks]
+  local count = words and words.n
   for id, task in pairs(changed) do
     local text = text_of_task(task)
     written[id] = text
-    hset(tasks, id, text)
+    if direct then redis.call('HSET', tasks, id, text)
+    elseif words then words[count + 1], words[count + 2], count = id, text, count + 2
+    else words, count = {id, text, n = 2}, 2 end
   end
-  if next(changed) then changed = {} end
+  if words then words.n, fields[tasks] = count, words end
+  changed = {}
 end
 
 -- commit(): removals come first, since Redis 6.2 refuses a script whose first write needs memory when memory is full.

@@ -16,7 +16,6 @@ if not rows then
     -- @include lib/pass_on.lua
     -- @include lib/record.lua
     rows = records(granted, deadlines)
-    for _, row in ipairs(rows) do row[5], row[6] = known[row[1]][TOKEN], known[row[1]][LEASE] end
   end
 end
 -- Whoever was refused may wait now. Once in 5 s is enough, and spares the append-only file a write for each of them.

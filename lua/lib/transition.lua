@@ -6,12 +6,19 @@
 local NAMES = {of = {}, count = 0}
 local MOST_NAMES_KEPT = 10000
 
+-- own_names: those of the queue that this call is about.
+local own_names
+
 local function name_of(kind, start, type)
-  local names = NAMES.of[prefix]
-  if not names or NAMES.count > MOST_NAMES_KEPT then
-    if NAMES.count > MOST_NAMES_KEPT then NAMES.of, NAMES.count = {}, 0 end
-    names = {}
-    NAMES.of[prefix] = names
+  local names = own_names
+  if not names then
+    names = NAMES.of[prefix]
+    if not names or NAMES.count > MOST_NAMES_KEPT then
+      if NAMES.count > MOST_NAMES_KEPT then NAMES.of, NAMES.count = {}, 0 end
+      names = {}
+      NAMES.of[prefix] = names
+    end
+    own_names = names
   end
   local of_kind = names[kind]
   if not of_kind then
