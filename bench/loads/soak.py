@@ -103,6 +103,7 @@ def _look(server: PrivateServer, workers: Sequence[BaseProcess], at: float) -> _
 def _report(looks: list[_Look], minutes: float, put_in: int, totals: dict[str, int]) -> Report:
     full = minutes * 60 >= 2 * _FULL_AFTER
     warm = [look for look in looks if look.at >= max(minutes * 60 * _WARM, _FULL_AFTER if full else 0)]
+    warm = warm or looks[-1:]
     third = max(len(warm) // 3, 1)
     first, last = ([*zip(*map(astuple, part), strict=True)][1:] for part in (warm[:third], warm[-third:]))
     figures, rows = [], []

@@ -17,10 +17,13 @@ if stored or to_do[1] then
   repeat
     local jobs = next_jobs(stored)
     if #jobs == 0 then break end
-    local count, ahead = 0, 0
-    while count < #jobs and ahead < budget do
+    local count, ahead, cascades = 0, 0, false
+    while count < #jobs and ahead < budget and not cascades do
       count = count + 1
-      ahead = ahead + 1 + cut_slice(jobs[count])
+      local size = cut_slice(jobs[count])
+      ahead = ahead + 1 + size
+      -- A parent that was reached later must not cancel what the rest of this slice's parent has yet to reach (rule 13).
+      cascades = jobs[count].kind ~= 'release' and size == WORK_AT_ONCE
     end
     read_slices(jobs, count)
     local left_over = {}

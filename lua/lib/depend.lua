@@ -70,6 +70,7 @@ local function depend(fresh, by_id, lenient)
   -- met: name -> the last entry that named it.
   local met = {}
   for i, entry in ipairs(fresh) do
+    -- Who names nobody shares an empty table, which is only read.
     local depends, waits, count, waiting_count = entry.names, entry.names, 0, 0
     if depends[1] then depends, waits = {}, {} end
     for _, name in ipairs(entry.names) do

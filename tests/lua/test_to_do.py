@@ -101,6 +101,22 @@ def test_a_thousand_endings_with_dependents(clocked: ClockedQueue) -> None:
     assert _sets(clocked) == set()
 
 
+@pytest.mark.parametrize("later", [40, 60])
+def test_the_reason_names_the_parent_that_was_reached_first(clocked: ClockedQueue, later: int) -> None:
+    """Also of a task that stands behind more than a slice of others of that parent (design rule 13)."""
+    add(clocked, "root")
+    add_many(clocked, 61, "c", type="b", dependencies=["root"])
+    for number in range(2, 60):
+        add(clocked, f"d{number}", "b", dependencies=[f"c{number}"])
+    add_many(clocked, 110, "many", type="b", dependencies=["c1"])
+    add(clocked, "both", "b", dependencies=["c1", f"c{later}"])
+    clocked.cancel("root", "no need")
+    drive_on(clocked)
+    assert clocked.get("both").cancel_reason == "Parent c1 cancelled"
+    assert clocked.counts()["cancelled"] == 1 + 61 + 58 + 110 + 1
+    assert _sets(clocked) == set()
+
+
 def test_an_id_in_use_again_keeps_its_new_dependents(clocked: ClockedQueue) -> None:
     """Entries of an earlier task of that name are passed over, and go with the set."""
     add(clocked, "parent")
