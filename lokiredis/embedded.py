@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from .append_only_file import drop_open_call
 from .errors import LokiRedisError, QueueUnavailable
 from .line_file import read_line, write_line
 from .machine import process_begin, read_machine, this_machine
@@ -258,6 +259,7 @@ class EmbeddedServer:
             if self._pulse() != "absent" or not _flock(alive, fcntl.LOCK_EX, seconds=0.2):
                 return False
             program = choose_program(self._data_version())
+            drop_open_call(self.data)
             owner = vars(this_machine()) | {"program": str(program), "url": self.url}
             write_line(self._owner_file, json.dumps(owner))
             self._spawn(program, listen, alive)

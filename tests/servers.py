@@ -28,6 +28,8 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from lokiredis.append_only_file import drop_open_call
+
 Version = tuple[int, int, int]
 
 _SLOTS = 16384
@@ -152,6 +154,9 @@ class RedisServer:
         """Starts the process on its data and returns once it answers PING."""
         if self.running:
             raise RuntimeError("the server is running already")
+        if self._appendonly:
+            # As docs/fleet.md asks for: else what follows a kill in the middle of a call may be lost with the next.
+            drop_open_call(self.folder)
         for left in reversed(range(_START_TRIES)):
             try:
                 self._launch()

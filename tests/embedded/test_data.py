@@ -44,6 +44,17 @@ class TestData:
         os.truncate(log, log.stat().st_size - 5)
         assert read(server.start()) == {"k": "v"}
 
+    def test_what_follows_a_cut_call(self, server: EmbeddedServer, program: str) -> None:
+        """Redis leaves a call that is cut open at a restart: what is written after it would be gone with the next."""
+        put(server.start(), "k", "v")
+        kill(pid_of(server))
+        [log] = [*server.data.glob("appendonly.aof"), *server.data.glob("appendonlydir/*.incr.aof")]
+        with log.open("ab") as file:
+            file.write(b"*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4\r\nhalf\r\n*1\r\n$4\r\nEX")
+        put(server.start(), "after", "v")
+        kill(pid_of(server))
+        assert read(server.start()) == {"k": "v", "after": "v"}
+
     def test_damaged(self, server: EmbeddedServer, folder: Path, program: str) -> None:
         """Data that is damaged in the middle isn't thrown away: the error shows what the server says of it."""
         for key in ("a", "b", "c"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import random
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,44 @@ def test_every_prefix_of_the_file_is_a_consistent_queue(
                 _drain(ClockedQueue(redis, NAME, Clock(expected.now)))
                 check(redis, NAME)
     assert len(seen) > min(40, cuts // 2), "too few different states: the cuts went wrong"
+
+
+@pytest.mark.parametrize("name", ["redis7", "redis6"])
+def test_what_is_written_after_such_a_restart_is_there_after_the_next(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """A kill in the middle of a call, new calls, and again: Redis alone would lose them, or do the half call."""
+    program = request.getfixturevalue(f"program{name[-1]}")
+    moments, whole = _record(program, tmp_path)
+    opened = _opened(tmp_path / "data" / whole)
+    chance = random.Random(5)
+    with RedisServer(program, appendonly=True, appendfsync="always", config=_APPENDS) as slot:
+        for start, end in chance.sample(opened, 12):
+            slot.kill()
+            _put(tmp_path / "data", slot.folder, whole, chance.randrange(start, end))
+            slot.start()
+            with connect(slot.url) as redis:
+                queue = ClockedQueue(redis, NAME, Clock(moments[-1].now))
+                # One command of Redis each, and then a call of several.
+                redis.set("single", "1")
+                redis.hset("another", "field", "1")
+                queue.enqueue(type="build", id=f"new-{start}", payload={"start": start})
+                redis.set("single", "2")
+                before = _digest(redis)
+                check(redis, NAME)
+            slot.kill()
+            slot.start()
+            with connect(slot.url) as redis:
+                assert _digest(redis) == before, f"cut within the call at {start}"
+                check(redis, NAME)
+                redis.delete("single", "another")
+
+
+def _opened(file: Path) -> list[tuple[int, int]]:
+    """Between which places of the file a cut leaves a call of several writes open."""
+    data = file.read_bytes()
+    starts = [found.start() for found in re.finditer(re.escape(b"*1\r\n$5\r\nMULTI\r\n"), data)]
+    return [(start + 15, data.index(b"*1\r\n$4\r\nEXEC\r\n", start) + 13) for start in starts]
 
 
 def _record(program: Path, folder: Path) -> tuple[list[_Moment], Path]:
