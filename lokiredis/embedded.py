@@ -259,7 +259,7 @@ class EmbeddedServer:
             if self._pulse() != "absent" or not _flock(alive, fcntl.LOCK_EX, seconds=0.2):
                 return False
             program = choose_program(self._data_version())
-            drop_open_call(self.data)
+            drop_open_call(self.data, program.path)
             owner = vars(this_machine()) | {"program": str(program), "url": self.url}
             write_line(self._owner_file, json.dumps(owner))
             self._spawn(program, listen, alive)

@@ -156,7 +156,7 @@ class RedisServer:
             raise RuntimeError("the server is running already")
         if self._appendonly:
             # As docs/fleet.md asks for: else what follows a kill in the middle of a call may be lost with the next.
-            drop_open_call(self.folder)
+            drop_open_call(self.folder, str(self.program))
         for left in reversed(range(_START_TRIES)):
             try:
                 self._launch()
