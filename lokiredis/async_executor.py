@@ -93,8 +93,7 @@ class AsyncExecutor(Client):
         raise refused
 
     async def _call(self, loaded: Loaded, command: Command[Any]) -> Any:
-        name = "FCALL" if loaded.is_library else "EVALSHA"
-        words = (name, loaded.name, str(len(command.keys)), *self._argv(command))
+        words = self._words(loaded, command)
         if self._kept is not None:
             return await self._kept.call(words)
         return await self.redis.execute_command(*words)

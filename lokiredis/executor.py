@@ -96,6 +96,11 @@ class Client:
             return [*command.keys, *command.argv]
         return [*command.keys, *(str(word) if type(word) in _NUMBERS else word for word in command.argv)]
 
+    def _words(self, loaded: Loaded, command: Command[Any]) -> tuple[Any, ...]:
+        """The call of a script as Redis gets it."""
+        name = "FCALL" if loaded.is_library else "EVALSHA"
+        return (name, loaded.name, str(len(command.keys)), *self._argv(command))
+
 
 class Executor(Client):
     """Blocking calls."""
@@ -154,8 +159,7 @@ class Executor(Client):
         raise refused
 
     def _call(self, redis: SyncRedis, loaded: Loaded, command: Command[Any]) -> Any:
-        name = "FCALL" if loaded.is_library else "EVALSHA"
-        words = (name, loaded.name, str(len(command.keys)), *self._argv(command))
+        words = self._words(loaded, command)
         if self._kept is not None and redis is self.redis:
             return self._kept.call(words)
         return redis.execute_command(*words)
