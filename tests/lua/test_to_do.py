@@ -28,6 +28,15 @@ def _met(queue: ClockedQueue) -> list[tuple[str, str]]:
     return [(event.id or "", event.text) for event in queue.events() if event.kind == "dependency-met"]
 
 
+def _large_and_small(queue: ClockedQueue) -> None:
+    """A completion that leaves most of 3,000 releases over, and a task "x" that one other waits for."""
+    add(queue, "many", "m")
+    add_many(queue, 3000, type="b", dependencies=["many"])
+    add(queue, "x")
+    add(queue, "next", "c", dependencies=["x"])
+    done(queue, take(queue, "m"))
+
+
 @pytest.mark.parametrize("way", ["complete", "exchange", "cancel", "resolve", "discard"])
 def test_what_is_done_at_once_leaves_nothing_behind(clocked: ClockedQueue, way: str) -> None:
     """No to-do, and no set of those who waited."""
@@ -53,11 +62,7 @@ def test_what_is_done_at_once_leaves_nothing_behind(clocked: ClockedQueue, way: 
 
 def test_a_small_job_does_not_wait_for_the_end_of_a_large_one(clocked: ClockedQueue) -> None:
     """What others left over comes first, but a slice at a time."""
-    add(clocked, "many", "m")
-    add_many(clocked, 3000, type="b", dependencies=["many"])
-    add(clocked, "x")
-    add(clocked, "next", "c", dependencies=["x"])
-    done(clocked, take(clocked, "m"))
+    _large_and_small(clocked)
     before = len(_met(clocked))
     done(clocked, take(clocked))
     assert clocked.get("next").place == "ready"
@@ -117,8 +122,8 @@ def test_the_reason_names_the_parent_that_was_reached_first(clocked: ClockedQueu
     assert _sets(clocked) == set()
 
 
-def test_an_id_in_use_again_keeps_its_new_dependents(clocked: ClockedQueue) -> None:
-    """Entries of an earlier task of that name are passed over, and go with the set."""
+def test_entries_of_an_earlier_task_are_passed_over(clocked: ClockedQueue) -> None:
+    """Those of a task that is gone, or whose id is another's now; they go with the set."""
     add(clocked, "parent")
     add(clocked, "child", "b", dependencies=["parent"])
     key = clocked.keys.prefix + "dependents:parent"
@@ -130,16 +135,14 @@ def test_an_id_in_use_again_keeps_its_new_dependents(clocked: ClockedQueue) -> N
 
 def test_a_claim_that_is_only_tried_works_on_what_is_left_over(clocked: ClockedQueue) -> None:
     """As explain does: it sees what a claim would release, and writes nothing."""
-    add(clocked, "many", "m")
-    add_many(clocked, 3000, type="b", dependencies=["many"])
-    add(clocked, "x")
-    add(clocked, "next", "c", dependencies=["x"])
-    done(clocked, take(clocked, "m"))
+    _large_and_small(clocked)
     done(clocked, take(clocked))
     while clocked.stats().types["b"].ready < 2900:
         clocked.claim("bystander", "no-such-work")
-    assert clocked.stats().todo
+    last = clocked.get("x2999")
+    assert last.place == "blocked"
     before = stored(clocked)
-    assert clocked.explain("next").ready
+    assert clocked.explain("x2999").expected == "ready"
     assert stored(clocked) == before
-    assert take(clocked, "c").id == "next"
+    clocked.claim("bystander", "no-such-work")
+    assert clocked.get("x2999").place == "ready"
