@@ -35,7 +35,7 @@ def drop_open_call(folder: Path, program: str) -> int:
         if path is None:
             return 0
         size, end = path.stat().st_size, _end_of_whole_calls(path, program)
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, LookupError) as e:
         log.warning("the end of the append-only file in %s can't be looked at: %s", folder, e)
         return 0
     if end == size:

@@ -95,9 +95,30 @@ def test_what_can_not_be_looked_at_is_left_to_redis(tmp_path: Path, redis7: str)
     assert drop_open_call(tmp_path, "/bin/true") == 0
     assert drop_open_call(tmp_path, str(tmp_path / "nothing")) == 0
     (tmp_path / "appendonlydir").mkdir()
-    (tmp_path / "appendonlydir" / "appendonly.aof.manifest").write_text("file only\n seq\n")
-    assert drop_open_call(tmp_path, redis7) == 0
+    for manifest in ("file only\n seq\n", "seq 1 type i\n", "file a seq one type i\n"):
+        (tmp_path / "appendonlydir" / "appendonly.aof.manifest").write_text(manifest)
+        assert drop_open_call(tmp_path, redis7) == 0
     assert path.read_bytes() == _CALL + _MULTI
+
+
+def test_a_cut_that_is_killed_is_done_by_the_next_start(
+    tmp_path: Path, redis7: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between what is kept and what is cut off: nothing is lost, and nothing of it stays."""
+    path = tmp_path / "appendonly.aof"
+    path.write_bytes(_CALL + _MULTI + _SET)
+
+    def killed(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.fsync", killed)
+    with pytest.raises(KeyboardInterrupt):
+        drop_open_call(tmp_path, redis7)
+    monkeypatch.undo()
+    assert path.read_bytes() == _CALL + _MULTI + _SET
+    assert drop_open_call(tmp_path, redis7) == len(_MULTI + _SET)
+    assert path.read_bytes() == _CALL
+    assert (tmp_path / f"appendonly.aof.cut-at-{len(_CALL)}").read_bytes() == _MULTI + _SET
 
 
 def test_what_can_not_be_cut_is_no_start(tmp_path: Path, redis7: str) -> None:
