@@ -58,6 +58,7 @@ class ServerStatus:
     version: str | None = None
     program: str | None = None
     port: int | None = None
+    bind: str | None = None
     memory: int | None = None
     clients: int | None = None
     uptime: int | None = None
@@ -151,6 +152,7 @@ class EmbeddedServer:
             if self._pulse() == "absent" and not self._alive():
                 return ServerStatus(running=False, **known)  # type: ignore[arg-type]
             info = self._info()
+            listens = self._listens() if info["tcp_port"] else None
         return ServerStatus(
             running=True,
             loading=bool(info.get("loading")),
@@ -158,6 +160,7 @@ class EmbeddedServer:
             version=running_version(info),
             program=info.get("executable"),
             port=info["tcp_port"] or None,
+            bind=listens["bind"] if listens else None,
             memory=info["used_memory"],
             clients=info["connected_clients"],
             uptime=info["uptime_in_seconds"],
@@ -209,14 +212,18 @@ class EmbeddedServer:
             except (ConnectionError, TimeoutError):
                 raise self._no_answer() from None
 
-    def _check_listens(self, bind: str, port: int) -> None:
+    def _listens(self) -> dict[str, str]:
+        """``bind``, addresses between blanks, and ``port``."""
         from redis import ConnectionError, TimeoutError
 
         with self._connect(_ANSWER_SECONDS) as client:
             try:
-                config: dict[str, str] = dict(client.config_get("port")) | dict(client.config_get("bind"))
+                return dict(client.config_get("port")) | dict(client.config_get("bind"))
             except (ConnectionError, TimeoutError):
                 raise self._no_answer() from None
+
+    def _check_listens(self, bind: str, port: int) -> None:
+        config = self._listens()
         if config["port"] != str(port) or bind not in config["bind"].split():
             now = "without a TCP port" if config["port"] == "0" else f"on {config['bind']} port {config['port']}"
             raise LokiRedisError(f"The server of {self.folder} runs already, {now}. Stop it first, then start it so.")

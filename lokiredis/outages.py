@@ -107,7 +107,8 @@ translate = _Translate()
 def unavailable(error: BaseException, *, tls: bool = False) -> QueueUnavailable:
     """One line, without the password that a URL in the text may hold."""
     # A server without TLS just waits for the end of what it takes for a command: nothing else would tell what is wrong.
-    how = " over TLS (rediss://)" if tls else ""
+    # One that refuses the password was reached.
+    how = " over TLS (rediss://)" if tls and not isinstance(error, (AuthenticationError, AuthorizationError)) else ""
     text = re.sub(r"(//[^/@\s:]*:)[^@\s]*@", r"\1***@", str(error)).splitlines()
     return QueueUnavailable(f"Redis cannot be reached{how}: {text[0] if text else type(error).__name__}")
 

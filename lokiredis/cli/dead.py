@@ -329,9 +329,7 @@ def escalate(
         lokiredis dead decisions --write .loki
     """,
 )
-@click.option(
-    "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, metavar="N", help="At most so many."
-)
+@click.option("--limit", type=click.IntRange(1, 1000), metavar="N", help="At most so many.  [default: 100]")
 @click.option("--since", metavar="CURSOR", help="Those after the decision with this cursor.")
 @click.option(
     "--write",
@@ -340,7 +338,7 @@ def escalate(
     help="Append all that is not there yet to DIR/logs/decisions/dlq-review-DATE.md.",
 )
 @pass_session
-def decisions(session: Session, /, limit: int, since: str | None, write: Path | None) -> None:
+def decisions(session: Session, /, limit: int | None, since: str | None, write: Path | None) -> None:
     """Tell what was decided about dead letters, by whom and why, oldest first.
 
     About 20,000 decisions are kept. Written down they stay: each is in its file once, however often and on however many
@@ -349,6 +347,8 @@ def decisions(session: Session, /, limit: int, since: str | None, write: Path | 
     JSON: {"decisions": [{"cursor", "at", "action", "id", "type", "by", "why", "pattern", "detail"}]}; with --write
     {"written"}, how many were new.
     """
+    if write is not None and (limit is not None or since is not None):
+        raise click.UsageError("--write appends all that is not there yet: it takes no --limit and no --since")
     queue = session.queue()
     if write is not None:
         from ..files.folder import Folder
@@ -358,7 +358,7 @@ def decisions(session: Session, /, limit: int, since: str | None, write: Path | 
             count = Reviews(queue).append(root)
         session.answer({"written": count}, lambda: click.echo(f"{plural(count, 'decision')} written."))
         return
-    found = queue.decisions(since, limit=limit)
+    found = queue.decisions(since, limit=100 if limit is None else limit)
     session.answer({"decisions": [one.to_json() for one in found]}, lambda: _tell_decisions(found))
 
 

@@ -39,7 +39,7 @@ def demo(session: Session, /, dir: Path | None) -> None:
     Seven agents, each a lokiredis worker, share the 26 tasks of a todo application, on the embedded Redis and in a
     queue of the run's own. One task fails and is tried again, one ends in the dead-letter queue and opens a breaker,
     one agent is killed with -9, one meets a rate limit. Everything is checked in the queue's records; the exit code is
-    1 when something did not happen as it should. It takes about 20 seconds. Files are written to demo-out, data stays
+    1 when something did not happen as it should. It takes 20 to 30 seconds. Files are written to demo-out, data stays
     in .loki, and no process is left.
 
     JSON: {"ok", "queue", "folder", "seconds", "counts", "expectations", "commands"}.

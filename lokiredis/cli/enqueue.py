@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 @click.option("--type", help="The agent type that the task is for.", metavar="TYPE")
 @click.option("--payload", help="A JSON object, @FILE, or - for standard input.", metavar="JSON")
 @click.option(
-    "--file", help='A plan: {"tasks": [...]}, a bare list, or JSON lines; - is standard input.', metavar="PLAN"
+    "--file",
+    # For the shell's completion alone: what is wrong with a file is said when it is read.
+    type=click.Path(readable=False, allow_dash=True),
+    help='A plan: {"tasks": [...]}, a bare list, or JSON lines; - is standard input.',
+    metavar="PLAN",
 )
 @click.option("--priority", type=int, help="1 (background) to 10 (critical).  [default: 5]", metavar="N")
 @click.option("--depends", multiple=True, help="A task that must be completed first; may be repeated.", metavar="ID")
@@ -181,6 +185,9 @@ def _table(tasks: list[dict[str, Any]], made: list[Enqueued], created: int) -> N
         table.columns[0].overflow = "fold"
         for task, one in zip(tasks, made, strict=True):
             note = "created" if one.created else "there already"
-            table.add_row(Text(one.id), Text(safe(task.get("type", ""))), note, str(one.state))
+            asked = task.get("id")
+            if asked is not None and asked != one.id:
+                note = f"there already, equal to {asked}"
+            table.add_row(Text(one.id), Text(safe(task.get("type", ""))), safe(note), str(one.state))
         console().print(table)
     click.echo(f"{plural(created, 'task')} enqueued, {len(made) - created:,} there already.")

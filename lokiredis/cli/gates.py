@@ -9,7 +9,7 @@ import click
 from .limits import agent_name, request_id, task_type
 from .params import delay_time, plain_text
 from .session import Session, pass_session
-from .text import clock, iso, safe
+from .text import clock, iso, safe, span
 from .verb import Verb
 
 
@@ -89,5 +89,6 @@ def slowdown(session: Session, /, wait: float, reason: str, request: str | None)
     longest = queue.settings().longest_slowdown
     done = min(wait, int(longest) if longest == int(longest) else longest)
     until = datetime.fromtimestamp(ends, timezone.utc) if ends else None
-    line = f"No claims before {clock(until)}." if until else "The slowdown is lifted."
+    cut = f" ({span(done)} is the longest)" if done < wait else ""
+    line = f"No claims before {clock(until)}{cut}." if until else "The slowdown is lifted."
     session.answer({"wait": done, "until": iso(until)}, lambda: click.echo(line))

@@ -37,7 +37,7 @@ _COLOURS = {
 @click.option("--dot", is_flag=True, help="As Graphviz.")
 @click.option("--mermaid", is_flag=True, help="As Mermaid.")
 @click.option(
-    "--depth", type=click.IntRange(1, 100), default=20, show_default=True, metavar="N", help="How deep the tree goes."
+    "--depth", type=click.IntRange(1, 100), metavar="N", help="How deep the tree on the screen goes.  [default: 20]"
 )
 @click.option(
     "--limit",
@@ -48,7 +48,9 @@ _COLOURS = {
     help="At most so many tasks.",
 )
 @pass_session
-def graph(session: Session, /, id: str | None, down: bool, dot: bool, mermaid: bool, depth: int, limit: int) -> None:
+def graph(
+    session: Session, /, id: str | None, down: bool, dot: bool, mermaid: bool, depth: int | None, limit: int
+) -> None:
     """Show what depends on what, as a tree.
 
     Under ID stands what it depends on; what is completed is not followed further. Without ID all tasks that are not
@@ -59,6 +61,8 @@ def graph(session: Session, /, id: str | None, down: bool, dot: bool, mermaid: b
     """
     if dot and mermaid:
         raise click.UsageError("--dot or --mermaid, not both")
+    if (dot or mermaid) and depth is not None:
+        raise click.UsageError("--depth is about the tree on the screen: what --dot and --mermaid draw, --limit bounds")
     if down and id is None:
         raise click.UsageError("--down is about one task: give its ID")
     found = session.queue().graph(id, way="down" if down else "up", limit=limit)
@@ -68,7 +72,7 @@ def graph(session: Session, /, id: str | None, down: bool, dot: bool, mermaid: b
         session.answer({"text": text + "\n", "whole": found.whole}, lambda: _print([text], rest))
     else:
         data = {"tasks": [_shown(node) for node in found.nodes.values()], "whole": found.whole}
-        session.answer(data, lambda: _print(tree(found, id, down=down, depth=depth), rest))
+        session.answer(data, lambda: _print(tree(found, id, down=down, depth=depth or 20), rest))
 
 
 def _shown(node: Node) -> dict[str, Any]:

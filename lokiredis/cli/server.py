@@ -46,8 +46,8 @@ def server() -> None:
 def status(session: Session, /) -> None:
     """Say whether the server runs, and where. It is not started.
 
-    JSON: {"running", "url", "folder", "socket", "log", "pid", "version", "program", "port", "memory", "clients",
-    "uptime", "loading"}.
+    JSON: {"running", "url", "folder", "socket", "log", "pid", "version", "program", "port", "bind", "memory",
+    "clients", "uptime", "loading"}.
     """
     _answer(session, _server().status())
 
@@ -113,7 +113,7 @@ def _tell(found: ServerStatus, not_running: str) -> None:
         return
     click.echo(safe(f"Running: {found.url}"))
     if found.port is not None:
-        click.echo(f"  TCP port {found.port}")
+        click.echo(safe(f"  TCP port {found.port} of {found.bind}"))
     click.echo(safe(f"  version {found.version}, pid {found.pid}, data in {found.folder}"))
     if found.memory is not None and found.clients is not None and found.uptime is not None:
         size = f"{found.memory / 1e6:,.1f} MB"

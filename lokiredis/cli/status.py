@@ -55,9 +55,9 @@ def _pause(value: str | float) -> float:
     """,
 )
 @click.option("--watch", is_flag=True, help="Stay, and refresh it in place until Ctrl-C.")
-@click.option("--every", type=_pause, default=2, show_default="2s", metavar="DURATION", help="With --watch: how often.")
+@click.option("--every", type=_pause, metavar="DURATION", help="With --watch: how often.  [default: 2s]")
 @pass_session
-def status(session: Session, /, watch: bool, every: float) -> None:
+def status(session: Session, /, watch: bool, every: float | None) -> None:
     """Count the tasks, and tell what waits, stops or failed.
 
     Per state and type; the oldest waits, breakers, pauses and holds, agents, dead letters by group.
@@ -72,10 +72,12 @@ def status(session: Session, /, watch: bool, every: float) -> None:
         raise click.UsageError("--json is one document: it takes no --watch")
     if watch and not sys.stdout.isatty():
         raise click.UsageError("--watch refreshes a terminal, and this is none")
+    if every is not None and not watch:
+        raise click.UsageError("--every needs --watch")
     queue = session.queue(patient=watch)
     name = session.queue_name or "default"
     if watch:
-        _watch(queue, name, every)
+        _watch(queue, name, 2 if every is None else every)
         return
     view = _look(queue, name)
     session.answer(_shown(view), lambda: _print(view))
