@@ -18,6 +18,7 @@ local prefix, request, id, report, body, by, why = ARGV[1], ARGV[2], ARGV[3], AR
 -- @include lib/decide.lua
 -- @include lib/report_gap.lua
 -- @include lib/leave_release.lua
+-- @include lib/owners.lua
 -- @include lib/request.lua
 
 local again = recall(request)
@@ -33,6 +34,7 @@ decide('resolve', id, task, by, why, '')
 forget_canary(id)
 task[ENDED] = now
 keep(id, task, 'R', body)
+own(id, task, false)
 lower(id, task, 'I')
 transition(id, task, 'completed', now)
 leave_release(id)

@@ -30,6 +30,8 @@ _SIDES = {
 
 _PER_TYPE = ("ready", "delayed", "blocked", "leased")
 _ENDED = ("completed", "dead", "cancelled")
+#: As in lua/lib/owners.lua: a key has no more.
+_MOST_OWNERS = 100
 _HASHES = (
     "queue",
     "settings",
@@ -277,10 +279,16 @@ def _to_do(data: _Data) -> tuple[set[str], dict[str, list[str]]]:
 
 
 def _names(data: _Data) -> Iterable[str]:
-    """An idempotency entry names a task with that digest; a tombstone names none."""
-    for digest, id in data.words("unique").items():
-        if data.tasks.get(id, {}).get("digest") != digest:
-            yield f"unique has {digest} for {id}, whose digest is {data.tasks.get(id, {}).get('digest')!r}"
+    """A key names tasks with that digest, and all of them that wait, run or are done; a tombstone names none."""
+    owners = {digest: text.split(" ") for digest, text in data.words("unique").items()}
+    for digest, ids in owners.items():
+        for id in ids:
+            if data.tasks.get(id, {}).get("digest") != digest:
+                yield f"unique has {digest} for {id}, whose digest is {data.tasks.get(id, {}).get('digest')!r}"
+    for id, task in data.tasks.items():
+        ids = owners.get(task["digest"], ())
+        if task["digest"] and task["place"] not in ("dead", "cancelled") and id not in ids and len(ids) < _MOST_OWNERS:
+            yield f"{id} is {task['place']} and does not own its key {task['digest']}"
     for id in sorted(data.zset("tombstones").keys() & data.tasks.keys()):
         yield f"{id} is a task and has a tombstone"
 

@@ -2,6 +2,7 @@
 -- a token is never used twice, not even when the id is (design section 1).
 -- @include lib/side_write.lua
 -- @include lib/side.lua
+-- @include lib/owners.lua
 local function remove(id, task)
   whole(task)
   event('removed', id, task[TYPE], '', '', public(task))
@@ -9,7 +10,7 @@ local function remove(id, task)
   for letter in string.gmatch(task[FLAGS], '%a') do
     if side_key(letter) then hdel(side_key(letter), id) end
   end
-  if task[DIGEST] ~= '' and redis.call('HGET', unique, task[DIGEST]) == id then hdel(unique, task[DIGEST]) end
+  disown(id, task)
   if task[TOKEN] ~= '' and tonumber(task[TOKEN]) > tonumber(state.floor or 0) then
     state.floor = task[TOKEN]
     hset(queue, 'floor', task[TOKEN])

@@ -1,5 +1,6 @@
 -- Restoring a task as it was: read its words, check them, give it its place.
 -- @include lib/side_write.lua
+-- @include lib/owners.lua
 local FIELDS = {
   'id', 'type', 'priority', 'timeout', 'max_retries', 'base', 'state', 'retries', 'backoff', 'created_at', 'available', 'ended',
   'token', 'agent', 'host', 'claimed', 'lease', 'deadline', 'sequence', 'digest', 'document', 'error', 'result', 'incomplete',
@@ -148,9 +149,7 @@ local function restore(entry)
   for letter, field in pairs(SIDE_OF) do
     if entry[field] ~= '' or string.find(entry.empty, letter, 1, true) then keep(entry.id, task, letter, entry[field]) end
   end
-  if entry.digest ~= '' and entry.place ~= 'cancelled' and entry.place ~= 'dead' then
-    if redis.call('HEXISTS', unique, entry.digest) == 0 then hset(unique, entry.digest, entry.id) end
-  end
+  if entry.place ~= 'cancelled' and entry.place ~= 'dead' then own(entry.id, task, false) end
   add(types, entry.type, 1)
   place_restored(entry, task)
   event('imported', entry.id, entry.type, '', '', entry.state)

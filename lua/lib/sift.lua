@@ -1,6 +1,6 @@
 -- sift: which tasks of the batch are new: sets fresh, their entries, and fresh_count. Ends the script when one is refused.
 -- An equal task that is waiting, running or done is returned instead of a second one (design rule 12).
-local BLOCKS = {ready = true, delayed = true, blocked = true, leased = true, completed = true}
+-- @include lib/owners.lua
 local owners, by_id, by_digest = nil, {}, {}
 do
   local ids, digests, found = {}, {}, {}
@@ -8,7 +8,10 @@ do
   load(ids)
   owners = redis.call('HMGET', unique, unpack(digests))
   for i = 1, count do
-    if owners[i] and digests[i] ~= '' then found[#found + 1] = owners[i] end
+    local text = owners[i]
+    if text then
+      if string.find(text, ' ', 1, true) then owners[i] = living_owners(text)[1] else found[#found + 1] = text end
+    end
   end
   if found[1] then load(found) end
 end
@@ -24,7 +27,7 @@ for i = 1, count do
     if digest ~= '' then by_digest[digest] = id end
   elseif stored or earlier then
     local before = stored and stored[DIGEST] or earlier.digest
-    if before ~= digest or digest == '' or (stored and not BLOCKS[stored[STATE]]) then
+    if before ~= digest or digest == '' or (stored and not LIVES[stored[STATE]]) then
       return refuse(refusal('TaskExists', 'there is a task ' .. id .. ' already',
         {index = entry.at, id = id, state = stored and public(stored) or 'pending'}))
     end
@@ -33,7 +36,7 @@ for i = 1, count do
   else
     if digest ~= '' then
       local owner = owners[i]
-      entry.same = owner and known[owner] and BLOCKS[known[owner][STATE]] and owner or by_digest[digest]
+      entry.same = owner and known[owner] and LIVES[known[owner][STATE]] and owner or by_digest[digest]
     end
     if not entry.same then
       fresh_count = fresh_count + 1

@@ -84,3 +84,15 @@ def test_refused(clocked: ClockedQueue) -> None:
         with pytest.raises(InvalidTask):
             clocked.retry_dead("dead", delay=delay)
     assert stored(clocked) == before
+
+
+def test_forced_beside_its_equal_it_does_not_take_the_key_away(clocked: ClockedQueue) -> None:
+    """When the forced one dies again, the equal that waited all the time still is the answer (design rule 12)."""
+    bury(clocked, "x", idempotency_key="k", priority=9)
+    clocked.enqueue(type="a", id="y", idempotency_key="k")
+    clocked.retry_dead("x", force=True)
+    assert clocked.enqueue(type="a", idempotency_key="k").id == "x"
+    claim = take(clocked)
+    assert claim.id == "x"
+    clocked.fail(claim, "no", retry=False)
+    assert clocked.enqueue(type="a", idempotency_key="k").id == "y"

@@ -66,10 +66,8 @@ def _twin(world: World, new: New, meant: dict[str, str], keys: dict[str, str], b
         raise Refused("TaskExists")
     if not new.key:
         return None
-    owner = world.owners.get(new.key)
-    if owner is not None and world.tasks[owner].place in BLOCKING:
-        return owner
-    return keys.get(new.key)
+    living = world.living_owners(new.key)
+    return living[0] if living else keys.get(new.key)
 
 
 def _resolve(world: World, new: New, meant: dict[str, str], fresh: dict[str, New]) -> tuple[str, ...]:
@@ -123,4 +121,4 @@ def _store(world: World, new: New, depends: tuple[str, ...]) -> None:
     )
     world.tombstones.pop(new.id, None)
     if new.key:
-        world.owners[new.key] = new.id
+        world.owners[new.key] = [new.id]

@@ -80,6 +80,7 @@ def resolve_dead(world: World, id: str, result: dict[str, Any]) -> Answer:
         raise Refused("DecisionReportMissing")
     world.canaries.pop(id, None)
     task.place, task.ended, task.result = "completed", world.now, {"status": "success", **result}
+    world.own(task, first=False)
     world.totals["completed"] += 1
     world.release_dependents(id)
     world.retention(1)

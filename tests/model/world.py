@@ -139,7 +139,8 @@ class World:
 
     now: int
     tasks: dict[str, ModelTask] = field(default_factory=dict)
-    owners: dict[str, str] = field(default_factory=dict)
+    #: key -> who owns it, the one that is answered with first.
+    owners: dict[str, list[str]] = field(default_factory=dict)
     tombstones: dict[str, int] = field(default_factory=dict)
     breakers: dict[str, ModelBreaker] = field(default_factory=dict)
     config: Config = field(default_factory=Config)
@@ -204,13 +205,21 @@ class World:
 
     def equal_of(self, task: ModelTask) -> str | None:
         """The equal task that stands in the way of a dead letter (rule 12)."""
-        owner = self.owners.get(task.key) if task.key else None
-        return owner if owner not in (None, task.id) and self.tasks[str(owner)].place in BLOCKING else None
+        return next((id for id in self.living_owners(task.key) if id != task.id), None)
+
+    def living_owners(self, key: str) -> list[str]:
+        """The tasks of this key that wait, run or are done."""
+        return [id for id in self.owners.get(key, ()) if self.tasks[id].place in BLOCKING] if key else []
+
+    def own(self, task: ModelTask, *, first: bool) -> None:
+        """The task lives, and its key is its own: before the others that live, or behind them."""
+        if task.key:
+            others = [id for id in self.living_owners(task.key) if id != task.id]
+            self.owners[task.key] = [task.id, *others] if first else [*others, task.id]
 
     def revive(self, task: ModelTask, available: int | None) -> None:
         """A dead letter is pending again, with all its attempts."""
-        if task.key:
-            self.owners[task.key] = task.id
+        self.own(task, first=True)
         task.retries = task.handbacks = 0
         task.backoff = task.base
         self.pending(task, available)
@@ -232,5 +241,5 @@ class World:
 
     def remove(self, task: ModelTask) -> None:
         del self.tasks[task.id]
-        if self.owners.get(task.key) == task.id:
-            del self.owners[task.key]
+        if task.id in self.owners.get(task.key, ()):
+            self.owners[task.key].remove(task.id)
