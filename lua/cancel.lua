@@ -24,9 +24,10 @@ if public(task) ~= 'pending' and task[STATE] ~= 'leased' then
     {id = id, state = public(task)}))
 end
 cancel_task(id, task, reason)
+of_cascade[id] = true
 -- @include lib/carry_on.lua
 carried = carried or {}
-local finished = #carried + 1
+local finished = cancelled_here + 1
 -- @include lib/retention.lua
 local ids = {id, unpack(carried, 1, math.min(#carried, 999))}
 local reply = {#carried + 1, all_done and 1 or 0, ids}

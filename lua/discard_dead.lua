@@ -32,11 +32,12 @@ if redis.call('EXISTS', prefix .. 'dependents:' .. id) == 1 then
   hset(queue, 'sequence', number)
   redis.call('RENAME', prefix .. 'dependents:' .. id, key)
   to_do[#to_do + 1] = {text = 'discard ' .. number .. '~ ' .. id, kind = 'discard', parent = id, key = key}
+  of_cascade[id] = true
 end
 remove(id, task)
 -- @include lib/carry_on.lua
 carried = carried or {}
-local finished = #carried
+local finished = cancelled_here
 -- @include lib/retention.lua
 local reply = {#carried, all_done and 1 or 0, {unpack(carried, 1, math.min(#carried, 1000))}}
 remember(request, cjson.encode(reply))

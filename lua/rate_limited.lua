@@ -53,6 +53,8 @@ else
   -- The hold must not eat the attempt: its time limit and its lease move on by what the agent has to wait. Told of one
   -- hold many times, by parallel calls of one agent, the limit still goes no further than a whole timeout behind it.
   local limit = math.max(task[LIMIT], math.min(task[LIMIT] + (ends - now), ends + task[TIMEOUT]))
+  -- One whose time is over, and whom nobody has reaped yet, would be reaped in the middle of its hold.
+  if task[LIMIT] + 0 <= now then limit = ends + task[LEASE] end
   local deadline = tonumber(redis.call('ZSCORE', prefix .. 'leased:' .. type, id))
   task[LIMIT] = limit
   touch(id, task)

@@ -286,7 +286,7 @@ def _names(data: _Data) -> Iterable[str]:
             if data.tasks.get(id, {}).get("digest") != digest:
                 yield f"unique has {digest} for {id}, whose digest is {data.tasks.get(id, {}).get('digest')!r}"
     for id, task in data.tasks.items():
-        ids = owners.get(task["digest"], ())
+        ids = owners.get(task["digest"], [])
         if task["digest"] and task["place"] not in ("dead", "cancelled") and id not in ids and len(ids) < _MOST_OWNERS:
             yield f"{id} is {task['place']} and does not own its key {task['digest']}"
     for id in sorted(data.zset("tombstones").keys() & data.tasks.keys()):

@@ -2,9 +2,10 @@
 -- job 'release <id>' or 'cancel <id>' works along the sorted set dependents:<id>, 'discard <n> <id>' along dependents:<n>,
 -- the set of a task that is gone already and whose id may be in use again. What this call has found it does itself (to_do),
 -- after what others left over; what it does not get to is written down, and whoever calls next carries it on.
--- Sets all_done, and carried: the ids that this call cancelled on the way.
+-- Sets all_done; carried: the ids of its own cascade (of_cascade) that this call cancelled on the way; and cancelled_here: how
+-- many it cancelled, others' with them.
 -- @include lib/to_do.lua
-local all_done, carried = true, nil
+local all_done, carried, cancelled_here = true, nil, 0
 -- Nearly always nobody left anything: then nothing is written down, for that was a fifth of what a small graph cost.
 local stored = rare and redis.call('EXISTS', todo) == 1
 if stored or to_do[1] then

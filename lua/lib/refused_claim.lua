@@ -9,6 +9,14 @@ local function earliest(a, b)
   return math.min(a, b)
 end
 
+-- probe_ends(type): when the lease of a half-open breaker's probe ends. Until then time changes nothing for this type: what
+-- falls due would only be asked for, and refused again.
+local function probe_ends(type)
+  local words = gates[type] == 'breaker' and breaker(type)
+  if not words or words[B_STATE] ~= 'half-open' then return nil end
+  return tonumber(redis.call('ZSCORE', index_key('leased', type), words[PROBE]) or now)
+end
+
 -- opens_at(type): from when a type lets a task through, nil when time alone won't do it.
 local function opens_at(type)
   if gates[type] == 'paused' then return nil end
@@ -21,8 +29,10 @@ end
 local function next_change(names, scores, ready)
   local first
   for i, type in ipairs(names) do
-    local opens = opens_at(type)
-    if opens then
+    local opens, probe = opens_at(type), probe_ends(type)
+    if probe then
+      first = earliest(first, math.max(probe, tonumber(state.grace) or 0))
+    elseif opens then
       local due_at = scores[i] and reset_alarm('d', type)
       local lost_at = scores[#names + i] and reset_alarm('l', type)
       if lost_at then lost_at = math.max(lost_at, tonumber(state.grace) or 0) end

@@ -193,7 +193,11 @@ local function work_on(job, budget)
         release_from(id, task, parent, names, first, last)
       else
         cancel_task(id, task, 'Parent ' .. parent .. ' cancelled')
-        carried[#carried + 1] = id
+        cancelled_here = cancelled_here + 1
+        if of_cascade[parent] then
+          of_cascade[id] = true
+          carried[#carried + 1] = id
+        end
       end
     end
     if links and links[id] then

@@ -176,6 +176,21 @@ def test_a_long_cascade(clocked: ClockedQueue) -> None:
     assert clocked.counts()["cancelled"] == 1501
 
 
+def test_the_answer_is_of_its_own_cascade(clocked: ClockedQueue) -> None:
+    """A call carries on what others left over, before its own; that is not what its caller cancelled."""
+    add(clocked, "before")
+    add_many(clocked, 1500, type="b", dependencies=("before",))
+    add(clocked, "x")
+    add(clocked, "y", dependencies=["x"])
+    add(clocked, "z", dependencies=["y"])
+    assert not clocked.cancel("before", "no").done
+    result = clocked.cancel("x", "no")
+    assert not result.done
+    assert result.ids == ["x", "y", "z"][: result.count]
+    drive_on(clocked)
+    assert clocked.counts()["cancelled"] == 1504
+
+
 def test_a_new_dependent_of_a_cancelled_task_can_not_slip_in(clocked: ClockedQueue) -> None:
     """While a cascade is under way, tasks that it has not reached yet can't be claimed: they are still blocked."""
     add(clocked, "parent")

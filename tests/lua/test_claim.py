@@ -131,6 +131,18 @@ def test_retry_after_is_the_earliest_change(clocked: ClockedQueue) -> None:
     assert refused(clocked, "b") == NoClaim("delayed", None)
 
 
+def test_while_a_probe_runs_only_its_end_can_help(clocked: ClockedQueue) -> None:
+    """What falls due meanwhile would be refused, too; nor do the leases of older tasks matter."""
+    for id in ("older", "probe", "ready"):
+        add(clocked, id)
+    take(clocked, lease=100)
+    clocked.trip_breaker("a")
+    let_pass(clocked, 60)
+    assert take(clocked, lease=200).id == "probe"
+    add(clocked, "later", delay=5)
+    assert refused(clocked) == NoClaim("breaker", 200)
+
+
 def test_left_over_work_means_now(clocked: ClockedQueue) -> None:
     """More expired leases than one call reaps: reason as it is, and 0 seconds to wait."""
     clocked.configure(breaker_defaults={"failure_threshold": 10**6})

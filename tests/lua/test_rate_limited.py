@@ -176,6 +176,18 @@ def test_an_agent_that_dies_while_held(clocked: ClockedQueue) -> None:
     assert (task.checkpoint, task.retries) == ("here", 1)
 
 
+def test_a_claim_whose_time_is_over(clocked: ClockedQueue) -> None:
+    """Nobody has reaped it yet: it outlives the hold by its lease like any other, and no attempt is lost (rule 15)."""
+    add(clocked, "x", timeout=30, max_retries=1)
+    claim = take(clocked)
+    let_pass(clocked, 40)
+    clocked.rate_limited(claim, "429", retry_after=60)
+    let_pass(clocked, 89)
+    assert refused(clocked, agent="other").reason == "empty"
+    assert clocked.get("x").state == "in-progress"
+    done(clocked, claim)
+
+
 def test_fencing_and_limits(clocked: ClockedQueue) -> None:
     """A stale token, an unknown task, too large a checkpoint or a negative wait: refused, and nothing is written."""
     clocked.configure(checkpoint_bytes=10)

@@ -119,9 +119,11 @@ def _changes(world: World, type: str) -> list[int]:
     gate = breaker.gate(world, type)
     if gate == "paused":
         return []
-    # Silent: while a probe runs any change is worth a question; only the probe's own end really helps.
-    half_open = gate == "breaker" and world.breakers[type].state == "half-open"
-    opens = breaker.due(world, type) if gate == "breaker" and not half_open else world.now
+    if gate == "breaker" and world.breakers[type].state == "half-open":
+        probe = world.breakers[type].probe
+        assert probe is not None
+        return [max(world.tasks[probe[0]].deadline or world.now, world.grace)]
+    opens = breaker.due(world, type) if gate == "breaker" else world.now
     times = [max(t.available, opens) for t in world.in_place("delayed", type=type) if t.available is not None]
     leases = [t.deadline for t in world.in_place("leased", type=type) if t.deadline is not None]
     times += [max(deadline, world.grace, opens) for deadline in leases]

@@ -157,7 +157,8 @@ def rate_limited(
         breaker.give_back(world, task.type, task.id, task.token)
         # The hold moves the absolute deadline of the attempt on (rule 5), and the claim outlives it by its lease.
         # Silent: however often the same hold is told, never further than a whole timeout behind it.
-        task.limit = max(task.limit, min(task.limit + ends - world.now, ends + task.timeout))
+        moved = max(task.limit, min(task.limit + ends - world.now, ends + task.timeout))
+        task.limit = moved if task.limit > world.now else ends + task.lease
         task.deadline = max(task.deadline, min(ends + task.lease, task.limit))
     slow_down(world, wait // 2)
     return ends, ends - world.now, released
