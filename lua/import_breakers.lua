@@ -16,10 +16,10 @@ local prefix, request, mode = ARGV[1], ARGV[2], ARGV[3]
 
 local again = recall(request)
 if again then return again end
-local WORDS, MOST, LATEST = 10, 10000, 253402300799999
+local WORDS, MOST, LATEST = 10, 2000, 253402300799999
 local rows, names, probes = {}, {}, {}
 if (#ARGV - 3) % WORDS ~= 0 or #ARGV - 3 > WORDS * MOST then
-  return refuse(refusal('InvalidTask', 'at most 10,000 breakers of ten words'))
+  return refuse(refusal('InvalidTask', 'at most 2,000 breakers of ten words'))
 end
 for at = 4, #ARGV, WORDS do
   local row = {unpack(ARGV, at, at + WORDS - 1)}

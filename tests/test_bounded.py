@@ -301,7 +301,7 @@ def test_parents_of_many_with_many_dependencies(server: RedisServer, client: Red
 
 
 def test_admin_reads(server: RedisServer, client: Redis) -> None:
-    """Statistics and pages over 2,000 types and 10,000 tasks, ready, delayed at one moment, and running."""
+    """Statistics and pages over 2,000 types, the most that there are, with 10,000 tasks in several states."""
 
     def scenario(queue: ClockedQueue) -> None:
         queue.enqueue_many(

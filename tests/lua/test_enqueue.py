@@ -319,9 +319,9 @@ def test_the_limits_follow_the_settings(clocked: ClockedQueue) -> None:
     assert caught.value.field == "payload"
 
 
-def test_ten_thousand_types(clocked: ClockedQueue) -> None:
-    """A queue has at most 10,000 types; a further task of a known one is still taken."""
-    for part in range(10):
+def test_two_thousand_types(clocked: ClockedQueue) -> None:
+    """A queue has at most 2,000 types; a further task of a known one is still taken."""
+    for part in range(2):
         clocked.enqueue_many([NewTask(type=f"t{part}-{i}", id=f"x{part}-{i}") for i in range(1000)])
     with pytest.raises(InvalidTask) as caught:
         clocked.enqueue_many([{"id": "y", "type": "t0-0"}, {"id": "z", "type": "one-more"}])

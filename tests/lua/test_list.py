@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lokiredis import InvalidTask, State
+from lokiredis import InvalidTask, NewTask, State
 
 from ..clock import ClockedQueue
 from .moves import add, add_many, bury, done, raw, take
@@ -128,3 +128,20 @@ def test_bad_cursors_and_limits(clocked: ClockedQueue) -> None:
         with pytest.raises(InvalidTask):
             raw(clocked, "list", "pending", "", limit, "")
     assert clocked.list(None, cursor="9" * 300).tasks == []
+
+
+def test_many_types_of_which_one_has_most(clocked: ClockedQueue) -> None:
+    """In claim order over all of them, in few calls: a page of two tasks for each two of the one took a thousand."""
+    plan = [NewTask(type=f"t{i}", id=f"x{i}", priority=1 + i % 10, idempotency_key="") for i in range(1500)]
+    plan += [NewTask(type="t7", id=f"y{i}", priority=1 + i % 10, idempotency_key="") for i in range(200)]
+    clocked.enqueue_many(plan)
+    found: list[str] = []
+    cursor, pages = None, 0
+    while True:
+        page = clocked.list("pending", limit=1000, cursor=cursor)
+        found += [task.id for task in page.tasks]
+        cursor, pages = page.cursor, pages + 1
+        if cursor is None:
+            break
+    assert found == [task.id for task in sorted(plan, key=lambda task: -task.priority)]
+    assert pages < 30
