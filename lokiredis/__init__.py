@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         UnknownDependency,
         UnsupportedServer,
     )
-    from .explanation import AgentExplanation, Explanation
+    from .explanation import AgentExplanation, Explanation, Root
     from .files.report import Exported, Imported, Told
     from .models import (
         Attempt,
@@ -89,6 +89,7 @@ __all__ = [
     "QueueFull",
     "QueueUnavailable",
     "Released",
+    "Root",
     "SchemaMismatch",
     "Settings",
     "Signal",

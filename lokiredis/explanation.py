@@ -24,6 +24,31 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Root:
+    """A task that others wait for and that waits for nobody, with what tells why it isn't done. The fields are Task's.
+
+    It has neither payload nor results, which may be a hundred megabytes: :meth:`Queue.get` reads a whole task.
+    """
+
+    id: str
+    type: str
+    state: State
+    place: str
+    claimed_by: str | None
+    lease_expires_at: datetime | None
+    available_at: datetime | None
+    completed_at: datetime | None
+    last_error: str | None
+    cancel_reason: str | None
+    escalated_at: datetime | None
+
+    @property
+    def waiting_on(self) -> frozenset[str]:
+        """Nothing: so it is a root."""
+        return frozenset()
+
+
+@dataclass(frozen=True)
 class Explanation:
     """Why a task runs or doesn't, at the moment ``now``.
 
@@ -32,8 +57,8 @@ class Explanation:
     a claim that nobody renewed. ``reason`` is why a claim of its type gets nothing (as of NoClaim), None when it gets
     a task; ``retry_after`` seconds is when time alone can change that.
 
-    ``waits_for`` are the first of the ``roots`` tasks that it waits for in the end, not ``walked_all``: the least that
-    there are. ``agents`` live agents of the type are known.
+    ``waits_for`` are the first 100 of the ``roots`` tasks that it waits for in the end, not ``walked_all``: the least
+    that there are. ``agents`` live agents of the type are known.
     """
 
     now: datetime
@@ -49,7 +74,7 @@ class Explanation:
     agents: int
     roots: int
     walked_all: bool
-    waits_for: tuple[Task, ...]
+    waits_for: tuple[Root, ...]
 
     @property
     def state(self) -> State:

@@ -12,6 +12,7 @@ from typing import Any
 from .canonical import default_key
 from .errors import LokiRedisError, from_reply
 from .event_cursor import Cursor
+from .explanation import Root
 from .models import (
     Agent,
     Attempt,
@@ -360,6 +361,25 @@ def stats(reply: Any) -> Stats:
         slowdown_until=_time(text(slowdown)) if slowdown else None,
         todo=int(todo),
         totals={"completed": 0, "failed": 0, "dead": 0} | {k: int(v) for k, v in pairs(totals).items()},
+    )
+
+
+def root(row: Sequence[Any]) -> Root:
+    """A row of lua/lib/roots.lua."""
+    id, type, place, agent, lease, available, ended, error, reason, escalated = row
+    place = text(place)
+    return Root(
+        id=text(id),
+        type=text(type),
+        state=_PLACES.get(place, State.PENDING),
+        place=place,
+        claimed_by=text(agent) or None,
+        lease_expires_at=_time(text(lease)),
+        available_at=_time(text(available)),
+        completed_at=_time(text(ended)) if place == "completed" else None,
+        last_error=text(error) if error is not None else None,
+        cancel_reason=text(reason) if reason is not None else None,
+        escalated_at=_time(text(escalated)),
     )
 
 

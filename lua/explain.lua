@@ -5,7 +5,8 @@
 -- RETURN  false when there is no such task, else {now, record (lib/record.lua), what a claim of its type gets: {id} or {false,
 --         reason, ms or false}, its place in line (0: in none) and its state as that claim sees it, paused or false,
 --         slowdown until or false, gate of its type (lib/gate_of.lua), live agents, {roots, whether all were found,
---         records of the first}}
+--         rows of the first 100: {id, type, place, agent, lease deadline, availableAt, endedAt, last error or false, why
+--         cancelled or false, escalatedAt}}}; times are '' where there are none
 -- ERRORS  none
 local queue, settings, tasks, documents, todo, alarms, tally, paused, breakers, dependencies, waiting, attempts,
   errors, results, checkpoints, progress, reasons, escalations, agents, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4],
@@ -29,10 +30,10 @@ if not known[id] then return false end
 local record, type, gate = records({id}, leases_of({id}))[1], known[id][TYPE], gate_of(known[id][TYPE])
 local living = live_agents(type)
 -- So is what it waits for: the trial would show the best of these tasks as one that is given away.
-local first, total, complete, first_records = {}, 0, true, {}
+local first, total, complete, told = {}, 0, true, {}
 if known[id][STATE] == 'blocked' then
   first, total, complete = roots(id)
-  first_records = records(first, leases_of(first))
+  told = tell_roots(first)
 end
 -- A claim for this type alone by an agent that nothing holds.
 local names, agent, host, limit, lease = {type}, '', '', 1, nil
@@ -44,8 +45,8 @@ if given == id then place = 1
 elseif seen_as == 'ready' then
   place = redis.call('ZCOUNT', prefix .. 'ready:' .. type, '-inf', '(' .. rank(task)) + (given and 2 or 1)
 end
-if seen_as ~= 'blocked' then total, complete, first_records = 0, true, {} end
+if seen_as ~= 'blocked' then total, complete, told = 0, true, {} end
 return {
   string.format('%.0f', now), record, given and {given} or rows, place, seen_as, state.paused or false, state.slowdown or false, gate,
-  living, {total, complete and 1 or 0, first_records},
+  living, {total, complete and 1 or 0, told},
 }

@@ -351,6 +351,42 @@ def test_explanations(server: RedisServer, client: Redis) -> None:
     _measure(server, client, scenario)
 
 
+def test_an_explanation_of_large_tasks(server: RedisServer, client: Redis) -> None:
+    """A task that waits for 100 with a megabyte each: they are told, and none of their documents is read for it."""
+
+    def scenario(queue: ClockedQueue) -> None:
+        names = [add(queue, f"x{i}", payload={"x": "x" * 1_000_000}) for i in range(100)]
+        add(queue, "top", "b", dependencies=names)
+        _begin(client)
+        found = queue.explain("top")
+        assert (found.roots, [root.id for root in found.waits_for]) == (100, names)
+
+    _measure(server, client, scenario)
+
+
+@pytest.mark.parametrize("length", [36, 120])
+def test_what_hangs_together_widely(server: RedisServer, client: Redis, length: int) -> None:
+    """One waits for 500 that each wait for the same 1,000: half a million names, of 18 or 60 MB, twice."""
+
+    def scenario(queue: ClockedQueue) -> None:
+        first = tuple(add_many(queue, 1000, "x" * (length - 3)))
+        second = [f"y{i}" for i in range(500)]
+        for at in range(0, 500, 5):
+            queue.enqueue_many(
+                [NewTask(type="b", id=id, idempotency_key="", dependencies=first) for id in second[at : at + 5]]
+            )
+        add(queue, "top", dependencies=second)
+        _begin(client)
+        found = queue.explain("top")
+        assert (found.roots, len(found.waits_for)) == (1000, 100)
+        for graph in (queue.graph("top"), queue.graph()):
+            assert (graph.whole, set(graph.nodes)) == (True, {*first, *second, "top"})
+            assert all(graph.nodes[id].waiting_on == first for id in second)
+        assert set(queue.graph(first[0], way="down").nodes) == {first[0], *second, "top"}
+
+    _measure(server, client, scenario)
+
+
 def test_a_canary_and_its_group(server: RedisServer, client: Redis) -> None:
     """3,000 dead letters with long errors: their groups, a canary before them, and all of them after it."""
 

@@ -11,6 +11,7 @@ from .session import Session, console
 from .text import clock, plural, safe
 
 if TYPE_CHECKING:
+    from ..explanation import Root
     from ..models import Task
     from ..queue import Queue
 
@@ -72,7 +73,7 @@ def _tell(tasks: list[Task], cursor: str | None, wanted: Wanted) -> None:
         click.echo(f"There are more: --cursor {cursor}, or --all.", err=True)
 
 
-def line_of(task: Task) -> str:
+def line_of(task: Task | Root) -> str:
     """One line for a task in a list of others, safe to print: id, type, state and what is to be known of that."""
     note = _note(task)
     state = str(task.state) if task.place == str(task.state) or task.state != "pending" else task.place
@@ -89,7 +90,7 @@ def title(task: Task) -> str:
     return ""
 
 
-def _note(task: Task) -> str:
+def _note(task: Task | Root) -> str:
     notes: dict[str, Any] = {
         "pending": _pending(task),
         "in-progress": f"{task.claimed_by}, until {clock(task.lease_expires_at)}",
@@ -100,7 +101,7 @@ def _note(task: Task) -> str:
     return _cut(str(notes[str(task.state)]))
 
 
-def _pending(task: Task) -> str:
+def _pending(task: Task | Root) -> str:
     if task.place == "blocked":
         waiting = sorted(task.waiting_on)
         more = f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""

@@ -17,7 +17,7 @@ from .command import Command, build
 def explain(keys: Keys, /, id: str) -> Command[Explanation]:
     """Why this task runs or does not: its place in line, what it waits for, what stops its type. Raises TaskNotFound.
 
-    Up to 2,000 tasks are looked at for what it waits for in the end.
+    Up to 2,000 tasks are looked at for what it waits for in the end, and up to 30,000 names, or a MiB of them.
     """
 
     def parse(reply: Any) -> Explanation:
@@ -56,7 +56,7 @@ def _explanation(reply: Sequence[Any]) -> Explanation:
         agents=int(living),
         roots=int(roots),
         walked_all=bool(int(walked_all)),
-        waits_for=tuple(replies.Record(row).task() for row in first),
+        waits_for=tuple(replies.root(row) for row in first),
     )
 
 

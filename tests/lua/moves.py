@@ -121,6 +121,11 @@ def raw(queue: Queue, script: str, *words: Any) -> Any:
     return queue.run(Command(found, keys, [queue.keys.prefix, *words], lambda reply: reply))
 
 
+def size(reply: Any) -> int:
+    """About how many bytes a raw reply is."""
+    return sum(map(size, reply)) if isinstance(reply, list) else len(reply) if isinstance(reply, bytes) else 8
+
+
 def marks(queue: Queue) -> set[str]:
     """The types whose waiting agents would wake up."""
     prefix = queue.keys.wake("")

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from lokiredis import Claim, Explanation, TaskNotFound
+from lokiredis import Claim, Explanation, NewTask, TaskNotFound
 from lokiredis.acl import commands_of
 from lokiredis.scripts import load
 
 from ..clock import ClockedAsyncQueue, ClockedQueue
 from ..servers import Backend
-from .moves import add, add_many, bury, done, let_pass, moment, stored, take, trip_by_failures
+from .moves import AGENT, add, add_many, bury, done, let_pass, moment, raw, size, stored, take, trip_by_failures
 
 
 def _line(queue: ClockedQueue, *ids: str) -> list[tuple[bool, int | None, str]]:
@@ -110,6 +110,48 @@ def test_a_chain_of_ten_thousand(clocked: ClockedQueue) -> None:
     assert (found.expected, found.roots, found.walked_all, found.waits_for) == ("blocked", 0, False, ())
     found = clocked.explain("x2000")
     assert (found.roots, found.walked_all, [task.id for task in found.waits_for]) == (1, True, ["x0"])
+
+
+def test_roots_without_their_documents(clocked: ClockedQueue) -> None:
+    """What they hold is not sent, however many they are; what is to be known of them is."""
+    names = [add(clocked, f"x{i}", "b", payload={"x": "x" * 100_000}) for i in range(120)]
+    add(clocked, "top", dependencies=names)
+    clocked.fail(take(clocked, "b"), "no" * 50, retry=False)
+    clocked.escalate_dead("x0", "ask somebody")
+    take(clocked, "b", lease=30)
+    assert size(raw(clocked, "explain", "top", 3)) < 50_000
+    found = clocked.explain("top")
+    assert (found.roots, found.walked_all, [root.id for root in found.waits_for]) == (120, True, names[:100])
+    dead, runs, ready = found.waits_for[:3]
+    assert (dead.state, dead.last_error, dead.escalated_at) == ("dead-letter", "no" * 50, moment(clocked))
+    assert (runs.state, runs.claimed_by, runs.lease_expires_at) == ("in-progress", AGENT, moment(clocked, 30))
+    assert (ready.state, ready.place, ready.type, ready.last_error) == ("pending", "ready", "b", None)
+
+
+def test_more_names_than_one_call_reads(clocked: ClockedQueue) -> None:
+    """Of 40 tasks that wait for 500 each, some are read: what was met of these is told, and that there may be more."""
+    names = add_many(clocked, 1000, "x" * 100)
+    middle = [f"y{i}" for i in range(40)]
+    for first in range(0, 40, 10):
+        plan = [
+            NewTask(type="a", id=f"y{i}", idempotency_key="", dependencies=tuple(names[5 * i : 5 * i + 500]))
+            for i in range(first, first + 10)
+        ]
+        clocked.enqueue_many(plan)
+    add(clocked, "top", dependencies=middle)
+    found = clocked.explain("top")
+    assert (found.walked_all, len(found.waits_for)) == (False, 100)
+    assert 500 < found.roots < 695
+
+
+def test_tasks_that_wait_for_the_same_ones(clocked: ClockedQueue) -> None:
+    """40 layers of 50, each of which waits for the whole one before: 100,000 names, and nothing is left out."""
+    for layer in range(40):
+        before = [f"x{layer - 1}-{i}" for i in range(50)] if layer else []
+        add_many(clocked, 50, f"x{layer}-", dependencies=before)
+    found = clocked.explain("x39-0")
+    assert (found.roots, found.walked_all) == (50, True)
+    assert [root.id for root in found.waits_for] == [f"x0-{i}" for i in range(50)]
 
 
 def test_what_stops_the_type(clocked: ClockedQueue) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from lokiredis import InvalidTask, TaskNotFound
+from lokiredis import InvalidTask, NewTask, TaskNotFound
 from lokiredis.task_graph import held_back
 
 from ..clock import ClockedAsyncQueue, ClockedQueue
 from ..servers import Backend
-from .moves import add, bury, done, raw, take
+from .moves import add, add_many, bury, done, raw, size, take
 
 
 @pytest.fixture
@@ -99,6 +101,47 @@ def test_a_wide_one(clocked: ClockedQueue) -> None:
     )
     found = clocked.graph("all", way="down")
     assert (len(found.nodes), found.nodes["all"].dependent_count) == (1001, 2500)
+
+
+@pytest.mark.parametrize("way", ["up", "down", ""])
+def test_more_names_than_one_call_reads(way: str, clocked: ClockedQueue) -> None:
+    """A call stops at about a MiB of names and the next one goes on: each tells something new, until all was told."""
+    names = add_many(clocked, 500, "x" * 100)
+    blocked = [f"y{i}" for i in range(30)]
+    for first in range(0, 30, 15):
+        plan = [
+            NewTask(type="a", id=id, idempotency_key="", dependencies=tuple(names))
+            for id in blocked[first : first + 15]
+        ]
+        clocked.enqueue_many(plan)
+    add(clocked, "top", dependencies=blocked)
+    seen: dict[str, Any] = {}
+    rest, cursor, calls = {"up": ["top"], "down": names[:1], "": []}[way], "", 0
+    while rest or (way == "" and cursor is not None):
+        following, level, rows = raw(clocked, "graph", way, cursor or "", *rest[:1000])
+        assert size([following, level, rows]) < 2 * 1024 * 1024
+        calls += 1
+        told = {row[0].decode(): row for row in rows}
+        assert told.keys() - seen.keys()
+        seen |= told
+        found = [*rest[1000:], *(id.decode() for id in level)]
+        rest = [id for id in dict.fromkeys(found) if id not in seen]
+        cursor = following and following.decode()
+    wanted = {"up": [*names, *blocked, "top"], "down": [names[0], *blocked, "top"], "": [*names, *blocked, "top"]}[way]
+    assert sorted(seen) == sorted(wanted)
+    assert all(seen[id][4].split() == seen[id][5].split() == [name.encode() for name in names] for id in blocked)
+    assert calls in (3, 4, 5)
+    found_graph = clocked.graph({"up": "top", "down": names[0], "": None}[way], way="down" if way == "down" else "up")
+    assert (sorted(found_graph.nodes), found_graph.whole) == (sorted(wanted), True)
+
+
+def test_large_documents_cost_no_calls(clocked: ClockedQueue) -> None:
+    """What ends a call is what it reads: 60 tasks of 100 kB that wait for one are told by one call."""
+    names = add_many(clocked, 61, payload={"x": "x" * 100_000})
+    for name in names[1:]:
+        add(clocked, f"y{name}", dependencies=[name], payload={"x": "x" * 50_000})
+    following, level, rows = raw(clocked, "graph", "", "")
+    assert (following or None, level, len(rows)) == (None, [], 121)
 
 
 async def test_awaited(backend: Backend, diamond: ClockedQueue) -> None:
