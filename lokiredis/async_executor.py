@@ -7,6 +7,7 @@ import random
 import time
 from typing import Any, TypeVar
 
+from redis.asyncio import Redis
 from redis.exceptions import MovedError, ResponseError
 
 from . import steps
@@ -21,7 +22,7 @@ from .connect import (
 from .errors import LokiRedisError
 from .executor import LOADS, REFUSED_PAUSE, Client, Progress
 from .kept_connections import AsyncKeptConnections
-from .outages import FAILURES, async_retries, translate
+from .outages import FAILURES, async_retries, is_demoted, translate
 from .scripts import Loaded, Script
 from .server import is_loaded_already, lacks_script, read_server_async, refuses_functions
 
@@ -75,6 +76,23 @@ class AsyncExecutor(Client):
         raise AssertionError("tenacity ended without a result")
 
     async def _send(self, command: Command[Any]) -> Any:
+        try:
+            return await self._send_once(command)
+        except ResponseError as e:
+            if is_demoted(e):
+                await self._leave()
+            raise
+
+    async def _leave(self) -> None:
+        """As :meth:`Executor._leave`."""
+        if self._kept is not None:
+            await self._kept.drop()
+        for client in (self.redis, self._blocking):
+            # A cluster's client has none of its own, and finds the new primary by itself.
+            if isinstance(client, Redis):
+                await client.connection_pool.disconnect(inuse_connections=False)
+
+    async def _send_once(self, command: Command[Any]) -> Any:
         if self._server is None:
             self._server = await read_server_async(self.redis)
         try:
@@ -172,6 +190,8 @@ class AsyncExecutor(Client):
         except FAILURES as e:
             if not translate.is_outage(e):
                 raise self._translated(e) from None
+            if is_demoted(e):
+                await self._leave()
             self._failed()
             await asyncio.sleep(min(step.seconds, random.uniform(*REFUSED_PAUSE)))
 

@@ -23,7 +23,7 @@ from .connect import (
 from .errors import LokiRedisError
 from .kept_connections import KeptConnections
 from .keys import Keys
-from .outages import FAILURES, retries, translate
+from .outages import FAILURES, is_demoted, retries, translate
 from .scripts import Loaded, Script
 from .server import Server, is_loaded_already, lacks_script, read_server, refuses_functions
 
@@ -137,7 +137,12 @@ class Executor(Client):
         raise AssertionError("tenacity ended without a result")
 
     def _send(self, command: Command[Any]) -> Any:
-        return self._send_to(self.redis, command)
+        try:
+            return self._send_to(self.redis, command)
+        except ResponseError as e:
+            if is_demoted(e):
+                self._leave()
+            raise
 
     def _send_to(self, redis: SyncRedis, command: Command[Any]) -> Any:
         if self._server is None:
@@ -184,9 +189,7 @@ class Executor(Client):
         Whether it had come through or not, the same request has the same answer (design rule 9). One try, on a new
         connection: when that fails, the tasks come back with the end of their leases. A second Ctrl-C ends it.
         """
-        self._drop_idle()
-        if self._blocking is not None:
-            drop_idle(self._blocking)
+        self._leave()
         if command is None or command.undo is None or self._server is None:
             return
         try:
@@ -200,11 +203,16 @@ class Executor(Client):
         except (*FAILURES, LokiRedisError):
             pass
 
-    def _drop_idle(self) -> None:
-        """Close the connections that no thread uses, those for waiting apart."""
+    def _leave(self) -> None:
+        """Close the connections that no thread uses. The next call looks anew where the URL leads.
+
+        After a failover by name the old ones lead to the server that was, and would for ever: it answers READONLY.
+        """
         if self._kept is not None:
             self._kept.drop()
         drop_idle(self.redis)
+        if self._blocking is not None:
+            drop_idle(self._blocking)
 
     def _drive(self, todo: steps.Steps[T]) -> T:
         progress = Progress()
@@ -246,5 +254,7 @@ class Executor(Client):
         except FAILURES as e:
             if not translate.is_outage(e):
                 raise self._translated(e) from None
+            if is_demoted(e):
+                self._leave()
             # The next claim meets the same outage, or none when only this connection is refused: then it must not spin.
             time.sleep(min(step.seconds, random.uniform(*REFUSED_PAUSE)))

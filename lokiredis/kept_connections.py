@@ -119,8 +119,11 @@ class AsyncKeptConnections:
         self._idle.append(connection)
 
     async def _close(self, connection: Any) -> None:
-        # Not to the pool, which waits for a lock: a task that is cancelled again there would lose the connection. It
-        # connects anew when it is used.
+        # Not to the pool, which waits for a lock: a task that is cancelled again there would lose the connection.
         self._idle.append(connection)
-        for idle in self._idle:
+        await self.drop()
+
+    async def drop(self) -> None:
+        """Close those that nobody uses now. They connect anew when they are used."""
+        for idle in [*self._idle]:
             await idle.disconnect(nowait=True)

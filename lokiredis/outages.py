@@ -55,8 +55,16 @@ _PASSING_ERRORS = (BusyLoadingError, ReadOnlyError, ClusterDownError, TryAgainEr
 # Redis 6.2 puts the words of its own around what a command inside a script was refused with.
 _PASSING_IN_SCRIPT = re.compile(r"@user_script: ?\d+: -(?:READONLY|NOREPLICAS|CLUSTERDOWN|MISCONF) ")
 # What a command inside a script may not do is told by 7.0 and older in the first words, by newer ones in the second.
+_DEMOTED = re.compile(r"(?:@user_script: ?\d+: -)?READONLY |MASTERDOWN |UNBLOCKED ")
 _NOT_ALLOWED_IN_SCRIPT = re.compile(r"The user executing the script can't|ACL failure in script")
 _HOPELESS_TLS = re.compile(r"CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER")
+
+
+def is_demoted(error: BaseException) -> bool:
+    """Has the server that answered become a replica? Its URL may lead to another one by now."""
+    return isinstance(error, ReadOnlyError) or (
+        isinstance(error, ResponseError) and _DEMOTED.search(str(error)) is not None
+    )
 
 
 class Hopeless(ConnectionError):
