@@ -14,7 +14,7 @@ end
 local function probe_ends(type)
   local words = gates[type] == 'breaker' and breaker(type)
   if not words or words[B_STATE] ~= 'half-open' then return nil end
-  return tonumber(redis.call('ZSCORE', index_key('leased', type), words[PROBE]) or now)
+  return tonumber(redis.call('ZMSCORE', index_key('leased', type), words[PROBE])[1] or now)
 end
 
 -- opens_at(type): from when a type lets a task through, nil when time alone won't do it.

@@ -169,6 +169,8 @@ def test_the_record_for_people(desk: Cli, tmp_path: Path) -> None:
     assert "\x1b" not in text
     assert "<b>" not in text
     assert desk("dead", "decisions", "--limit", "5", "--since", "soon", "--json", code=1).error["code"] == "InvalidTask"
+    for option in (["--limit", "1"], ["--since", "1-0"]):
+        assert "it takes no --limit" in desk("dead", "decisions", "--write", str(tmp_path), *option, code=2).err
 
 
 def test_a_command_that_is_killed_in_the_middle(desk: Cli, program: Program) -> None:

@@ -101,6 +101,13 @@ def test_a_plan_in_any_form_and_order(form: str, cli: Cli, tmp_path: Path) -> No
     assert "0 tasks enqueued, 2 there already." in out
 
 
+def test_a_duplicate_with_an_id_of_its_own_is_named(cli: Cli) -> None:
+    """Who looks for x2 in the table must find what became of it."""
+    plan = json.dumps([{"type": "t", "id": "x1", "payload": {}}, {"type": "t", "id": "x2", "payload": {}}])
+    lines = cli("enqueue", "--file", "-", stdin=plan).out.splitlines()
+    assert "there already, equal to x2" in lines[2]
+
+
 def test_an_empty_plan_is_done(cli: Cli) -> None:
     """Nothing to do is no error."""
     assert cli.json("enqueue", "--file", "-", stdin="") == {"tasks": [], "created": 0, "existing": 0}

@@ -84,7 +84,7 @@ def test_for_graphviz_and_mermaid(plan: Cli) -> None:
     assert plan.json("graph", "--mermaid") == {"text": mermaid, "whole": True}
 
 
-@pytest.mark.parametrize("words", [["--dot", "--mermaid"], ["--down"], ["--depth", "0"]])
+@pytest.mark.parametrize("words", [["--dot", "--mermaid"], ["--down"], ["--depth", "0"], ["--dot", "--depth", "3"]])
 def test_what_is_no_graph(words: list[str], bare: Cli) -> None:
     """Usage errors."""
     assert bare("graph", *words, "--json", code=2).error["code"] == "Usage"
@@ -101,8 +101,9 @@ def test_a_chain_of_ten_thousand(cli: Cli) -> None:
     plan = [{"id": f"x{i}", "type": "t", "n": i, "dependencies": [f"x{i - 1}"] if i else []} for i in range(10_000)]
     # As JSON: the table of 10,000 lines for people takes longer than all else here.
     assert cli.json("enqueue", "--file", "-", stdin="\n".join(map(json.dumps, plan)))["created"] == 10_000
-    for words in (["x9999"], ["x0", "--down"], [], ["--dot"], ["--mermaid"]):
-        lines = cli("graph", *words, "--limit", "100000", "--depth", "100").out.splitlines()
+    deep = ("--depth", "100")
+    for words in (["x9999", *deep], ["x0", "--down", *deep], deep, ["--dot"], ["--mermaid"]):
+        lines = cli("graph", *words, "--limit", "100000").out.splitlines()
         assert len(lines) >= 101
     blocked = cli.json("list", "--blocked", "--limit", "3")
     assert [root | {} for root in blocked["roots"]] == [

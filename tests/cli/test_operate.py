@@ -289,6 +289,12 @@ def test_a_wrong_value_is_a_usage_error(words: list[str], bare: Cli) -> None:
     assert next(word for word in words if word.startswith("--")) in error["message"] or "--request" in error["message"]
 
 
+def test_a_slowdown_that_was_cut_says_so(cli: Cli) -> None:
+    """Who asked for two hours must hear of half an hour."""
+    assert cli("slowdown", "--wait", "2h").out.endswith(" (30m is the longest).\n")
+    assert "longest" not in cli("slowdown", "--wait", "29m").out
+
+
 def test_slowdown_tells_the_wait_that_was_done(cli: Cli) -> None:
     """30 minutes is the longest; a repeated request gets the same answer."""
     first = cli.json("slowdown", "--wait", "1d", "--request", "r-1")

@@ -63,7 +63,7 @@ def test_many_groups_are_cut(cli: Cli) -> None:
     assert "and 2 more groups: lokiredis dead list --group\n" in out
 
 
-@pytest.mark.parametrize("words", [["--watch"], ["--watch", "--json"], ["--watch", "--every", "0"]])
+@pytest.mark.parametrize("words", [["--watch"], ["--watch", "--json"], ["--watch", "--every", "0"], ["--every", "3s"]])
 def test_what_can_not_be_watched(words: list[str], cli: Cli) -> None:
     """JSON is one document, a pipe has no place to refresh."""
     assert "Error: " in cli("status", *words, code=2).err or "--json" in words

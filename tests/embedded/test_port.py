@@ -25,7 +25,7 @@ class TestPort:
         url = server.start(port=port, bind=bind)
         put(url, "k", "v")
         assert read(f"redis://{bind or '127.0.0.1'}:{port}") == {"k": "v"}
-        assert server.status().port == port
+        assert (server.status().port, server.status().bind) == (port, bind if bind == "127.0.0.2" else "127.0.0.1")
         assert server.start(port=port, bind=bind) == server.start() == url
 
     def test_other(self, server: EmbeddedServer) -> None:
