@@ -7,7 +7,6 @@ import random
 import time
 from typing import Any, TypeVar
 
-from redis.asyncio import Redis
 from redis.exceptions import MovedError, ResponseError
 
 from . import steps
@@ -16,6 +15,7 @@ from .connect import (
     AsyncRedis,
     block_here,
     blocking_twin,
+    leave_server_async,
     may_block_here,
     node_of,
 )
@@ -79,18 +79,17 @@ class AsyncExecutor(Client):
         try:
             return await self._send_once(command)
         except ResponseError as e:
-            if is_demoted(e):
-                await self._leave()
+            await self._leave_replica(e)
             raise
 
-    async def _leave(self) -> None:
-        """As :meth:`Executor._leave`."""
+    async def _leave_replica(self, error: BaseException) -> None:
+        """As :meth:`Executor._leave_replica`."""
+        if not is_demoted(error):
+            return
         if self._kept is not None:
             await self._kept.drop()
-        for client in (self.redis, self._blocking):
-            # A cluster's client has none of its own, and finds the new primary by itself.
-            if isinstance(client, Redis):
-                await client.connection_pool.disconnect(inuse_connections=False)
+        for client in filter(None, (self.redis, self._blocking)):
+            await leave_server_async(client)
 
     async def _send_once(self, command: Command[Any]) -> Any:
         if self._server is None:
@@ -190,9 +189,8 @@ class AsyncExecutor(Client):
         except FAILURES as e:
             if not translate.is_outage(e):
                 raise self._translated(e) from None
-            if is_demoted(e):
-                await self._leave()
             self._failed()
+            await self._leave_replica(e)
             await asyncio.sleep(min(step.seconds, random.uniform(*REFUSED_PAUSE)))
 
     async def _block_beside(self, step: steps.Block) -> None:

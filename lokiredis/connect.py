@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import redis
@@ -350,6 +350,39 @@ def drop_idle(client: SyncRedis) -> None:
         node.connection_pool.disconnect(inuse_connections=False)
         if node.connection is not None:
             node.connection.disconnect()
+
+
+def leave_server(client: SyncRedis) -> None:
+    """Close the connections that no thread uses: new ones go to where the client's address leads by now.
+
+    The nodes of a cluster tell a cluster client where to go.
+    """
+    if isinstance(client, redis.RedisCluster):
+        return
+    client.connection_pool.disconnect(inuse_connections=False)
+    # One for all threads. Who is in the middle of a call on it hears the same from the server.
+    if client.connection is not None and client.single_connection_lock.acquire(blocking=False):
+        try:
+            client.connection.disconnect()
+        finally:
+            client.single_connection_lock.release()
+
+
+async def leave_server_async(client: AsyncRedis) -> None:
+    """As :func:`leave_server`, for tasks."""
+    if isinstance(client, aioredis.RedisCluster):
+        return
+    # Not by the pool's own method: it waits for each to be closed, and another task could take that one meanwhile.
+    await close_at_once(client.connection_pool._available_connections)
+    if client.connection is not None and not client._single_conn_lock.locked():
+        await close_at_once([client.connection])
+
+
+async def close_at_once(connections: Iterable[Any]) -> None:
+    """Close connections for asyncio without giving way to another task. They connect anew when they are used."""
+    for connection in connections:
+        if connection.is_connected:
+            await connection.disconnect(nowait=True)
 
 
 def _parts(client: Any, key: str) -> tuple[Any, Any, Any, dict[str, Any]]:

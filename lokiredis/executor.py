@@ -16,6 +16,7 @@ from .connect import (
     SyncRedis,
     blocking_twin,
     drop_idle,
+    leave_server,
     node_of,
     short_twin,
     uses_tls,
@@ -140,9 +141,17 @@ class Executor(Client):
         try:
             return self._send_to(self.redis, command)
         except ResponseError as e:
-            if is_demoted(e):
-                self._leave()
+            self._leave_replica(e)
             raise
+
+    def _leave_replica(self, error: BaseException) -> None:
+        """After a failover the server's name may mean another one: the next try shall ask it, on a new connection."""
+        if not is_demoted(error):
+            return
+        if self._kept is not None:
+            self._kept.drop()
+        for client in filter(None, (self.redis, self._blocking)):
+            leave_server(client)
 
     def _send_to(self, redis: SyncRedis, command: Command[Any]) -> Any:
         if self._server is None:
@@ -189,7 +198,9 @@ class Executor(Client):
         Whether it had come through or not, the same request has the same answer (design rule 9). One try, on a new
         connection: when that fails, the tasks come back with the end of their leases. A second Ctrl-C ends it.
         """
-        self._leave()
+        self._drop_idle()
+        if self._blocking is not None:
+            drop_idle(self._blocking)
         if command is None or command.undo is None or self._server is None:
             return
         try:
@@ -203,16 +214,11 @@ class Executor(Client):
         except (*FAILURES, LokiRedisError):
             pass
 
-    def _leave(self) -> None:
-        """Close the connections that no thread uses. The next call looks anew where the URL leads.
-
-        After a failover by name the old ones lead to the server that was, and would for ever: it answers READONLY.
-        """
+    def _drop_idle(self) -> None:
+        """Close the connections that no thread uses, those for waiting apart."""
         if self._kept is not None:
             self._kept.drop()
         drop_idle(self.redis)
-        if self._blocking is not None:
-            drop_idle(self._blocking)
 
     def _drive(self, todo: steps.Steps[T]) -> T:
         progress = Progress()
@@ -254,7 +260,6 @@ class Executor(Client):
         except FAILURES as e:
             if not translate.is_outage(e):
                 raise self._translated(e) from None
-            if is_demoted(e):
-                self._leave()
+            self._leave_replica(e)
             # The next claim meets the same outage, or none when only this connection is refused: then it must not spin.
             time.sleep(min(step.seconds, random.uniform(*REFUSED_PAUSE)))

@@ -14,7 +14,7 @@ import redis
 import redis.asyncio as aioredis
 from redis.exceptions import ResponseError
 
-from .connect import ASYNC_CONNECTIONS, CONNECTIONS, NO_LIMIT, AsyncRedis, SyncRedis
+from .connect import ASYNC_CONNECTIONS, CONNECTIONS, NO_LIMIT, AsyncRedis, SyncRedis, close_at_once
 
 
 class KeptConnections:
@@ -119,11 +119,11 @@ class AsyncKeptConnections:
         self._idle.append(connection)
 
     async def _close(self, connection: Any) -> None:
-        # Not to the pool, which waits for a lock: a task that is cancelled again there would lose the connection.
+        # Not to the pool, which waits for a lock: a task that is cancelled again there would lose the connection. It
+        # connects anew when it is used.
         self._idle.append(connection)
         await self.drop()
 
     async def drop(self) -> None:
-        """Close those that nobody uses now. They connect anew when they are used."""
-        for idle in [*self._idle]:
-            await idle.disconnect(nowait=True)
+        """Close those that no task uses now."""
+        await close_at_once(self._idle)

@@ -13,6 +13,7 @@ from redis.exceptions import (
     ClusterDownError,
     ConnectionError,
     InvalidResponse,
+    MasterDownError,
     MaxConnectionsError,
     NoPermissionError,
     OutOfMemoryError,
@@ -54,17 +55,10 @@ _PASSING = (
 _PASSING_ERRORS = (BusyLoadingError, ReadOnlyError, ClusterDownError, TryAgainError, RedisClusterException, *RETRYABLE)
 # Redis 6.2 puts the words of its own around what a command inside a script was refused with.
 _PASSING_IN_SCRIPT = re.compile(r"@user_script: ?\d+: -(?:READONLY|NOREPLICAS|CLUSTERDOWN|MISCONF) ")
+_READONLY_IN_SCRIPT = re.compile(r"@user_script: ?\d+: -READONLY ")
 # What a command inside a script may not do is told by 7.0 and older in the first words, by newer ones in the second.
-_DEMOTED = re.compile(r"(?:@user_script: ?\d+: -)?READONLY |MASTERDOWN |UNBLOCKED ")
 _NOT_ALLOWED_IN_SCRIPT = re.compile(r"The user executing the script can't|ACL failure in script")
 _HOPELESS_TLS = re.compile(r"CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER")
-
-
-def is_demoted(error: BaseException) -> bool:
-    """Has the server that answered become a replica? Its URL may lead to another one by now."""
-    return isinstance(error, ReadOnlyError) or (
-        isinstance(error, ResponseError) and _DEMOTED.search(str(error)) is not None
-    )
 
 
 class Hopeless(ConnectionError):
@@ -119,6 +113,16 @@ def unavailable(error: BaseException, *, tls: bool = False) -> QueueUnavailable:
     how = " over TLS (rediss://)" if tls and not isinstance(error, (AuthenticationError, AuthorizationError)) else ""
     text = re.sub(r"(//[^/@\s:]*:)[^@\s]*@", r"\1***@", str(error)).splitlines()
     return QueueUnavailable(f"Redis cannot be reached{how}: {text[0] if text else type(error).__name__}")
+
+
+def is_demoted(error: BaseException) -> bool:
+    """Does the server say that it is a replica now? A connection to it stays open, and would hear the same for ever."""
+    if isinstance(error, (ReadOnlyError, MasterDownError)):
+        return True
+    text = str(error)
+    return isinstance(error, ResponseError) and (
+        text.startswith("UNBLOCKED ") or _READONLY_IN_SCRIPT.search(text) is not None
+    )
 
 
 def _again(error: BaseException) -> bool:

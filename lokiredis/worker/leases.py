@@ -113,7 +113,7 @@ class Leases:
             jobs = list(self._jobs.values())
         if not jobs:
             self._answered()  # then nothing asks any more whether Redis is back
-            self.queue._leave()  # a thousand idle workers shall not keep a thousand of them
+            self.queue._drop_idle()  # a thousand idle workers shall not keep a thousand of them
         for first in range(0, len(jobs), AT_ONCE):
             self._renew(jobs[first : first + AT_ONCE])
 

@@ -215,7 +215,7 @@ def test_threads_share_them_and_they_can_be_given_back(queue: Queue) -> None:
     kept = queue._kept
     assert kept is not None
     assert 1 <= len(kept._idle) <= count
-    queue._leave()
+    queue._drop_idle()
     assert kept._idle == []
     assert not [connection for connection in kept._pool._available_connections if connection.is_connected]
     assert queue.counts()["pending"] == 1 + count * 20
