@@ -6,7 +6,7 @@
 --         release, id, token, delay (ms), reason, ''
 -- RETURN  {outcomes, claims}: an outcome is as of complete, or {code, data}; claims as of claim. Endings and claims are a
 --         thousand together, or a hundred claims where there are more endings
--- ERRORS  InvalidTask
+-- ERRORS  InvalidTask as a whole, also for more than 1,000 endings, or 8 MiB of results, errors and reasons
 local queue = KEYS[1]
 local prefix, agent, host, request, limit, lease, wanted = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 -- @include lib/open.lua
@@ -31,12 +31,20 @@ end
 if refused then return refuse(refused) end
 local again = recall(request)
 
-local ids, outcomes, finished, completers = {}, {}, 0, {}
+local ids, outcomes, finished, completers, bytes = {}, {}, 0, {}, 0
 for at = 8, #ARGV, 6 do
-  if not ENDINGS[ARGV[at]] then return refuse(refusal('InvalidTask', 'an ending is complete, fail or release', {field = 'finished'})) end
+  local kind = ARGV[at]
+  if not ENDINGS[kind] then return refuse(refusal('InvalidTask', 'an ending is complete, fail or release', {field = 'finished'})) end
   ids[#ids + 1] = ARGV[at + 1]
+  bytes = bytes + #ARGV[kind == 'fail' and at + 3 or at + 4]
 end
 if #ids > 1000 then return refuse(refusal('InvalidTask', 'one call takes at most 1,000 endings', {field = 'finished'})) end
+do
+  -- Eight results of 1 MiB take 30 ms.
+  -- @include lib/check_bytes.lua
+  refused = check_bytes(bytes, 'finished')
+  if refused then return refuse(refused) end
+end
 -- A thousand endings and as many claims took 44 to 70 ms, where a call may take 50 (design rule 16).
 if limit > 0 then limit = math.min(limit, math.max(1000 - #ids, 100)) end
 if #ids > 0 then

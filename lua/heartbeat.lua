@@ -3,7 +3,7 @@
 -- KEYS    the queue's fixed keys that it uses (lua/README.md)
 -- ARGV    prefix, then per claim: id, token, checkpoint or '', progress or ''
 -- RETURN  per claim {'renewed', deadline (ms)}, {'cancelled'}, or {error code, its data}
--- ERRORS  InvalidTask as a whole: more than 1,000 claims
+-- ERRORS  InvalidTask as a whole: more than 1,000 claims, or of several claims more than 8 MiB of checkpoints and progress
 local queue, settings, tasks, alarms, tally, dependencies, waiting, attempts, errors, results, checkpoints, progress,
   reasons, escalations, events, signals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8],
   KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
@@ -12,6 +12,7 @@ local prefix = ARGV[1]
 -- @include lib/setting.lua
 -- @include lib/side_write.lua
 -- @include lib/claimed.lua
+-- @include lib/check_bytes.lua
 
 -- Was it the cancel that ended this claim? Only a cancelled task that was running keeps its agent.
 local function cancelled_under(id, token)
@@ -44,9 +45,17 @@ local function beat(id, token, checkpoint, note)
   return {'renewed', string.format('%.0f', renewed(id, task, deadline))}
 end
 
-local ids, reply = {}, {}
-for at = 2, #ARGV, 4 do ids[#ids + 1] = ARGV[at] end
+local ids, reply, bytes = {}, {}, 0
+for at = 2, #ARGV, 4 do
+  ids[#ids + 1] = ARGV[at]
+  bytes = bytes + #ARGV[at + 2] + #ARGV[at + 3]
+end
 if #ids > 1000 then return refuse(refusal('InvalidTask', 'one call takes at most 1,000 claims', {field = 'claims'})) end
+-- A single one may have both as long as the setting allows, each with an error of its own.
+if #ids > 1 then
+  local refused = check_bytes(bytes, 'claims')
+  if refused then return refuse(refused) end
+end
 load(ids)
 for at = 2, #ARGV, 4 do reply[#reply + 1] = beat(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]) end
 -- @include lib/conclude.lua

@@ -12,6 +12,9 @@ from ..keys import Keys
 from ..models import Claim, Exchange, Failed, Finished, Hold, NoClaim, Outcome, Released
 from .command import ClaimLike, Command, build, host_name, scoped_request
 
+#: What the results, errors and reasons of one exchange may take together; the script refuses more, too.
+_MOST_BYTES = 8 * 1024 * 1024
+
 
 def complete(
     keys: Keys,
@@ -119,16 +122,47 @@ def exchange(
 
     Both together are 1,000 at most, save that 100 may always be taken: after many endings ask again for the rest.
     Each ending gets its own Outcome or error. While the agent is held the endings count and no claim is given.
+    One call takes at most 8 MiB of results, errors and reasons: more raises InvalidTask, and nothing is sent.
     """
-    names = arguments.task_types(types)
     if not isinstance(finished, Iterable):
         raise InvalidTask("endings: Finished, Failed or Released", field="finished")
-    rest = [word for ending in finished for word in _ending(ending)]
+    endings = list(finished)
+    words, count = words_that_fit(endings)
+    if count < len(endings):
+        raise InvalidTask("one call takes at most 8 MiB", field="finished")
+    return exchange_words(keys, agent, types, words, limit=limit, lease=lease, request=request)
+
+
+def words_that_fit(endings: Sequence[Finished | Failed | Released]) -> tuple[list[Any], int]:
+    """The words of the first endings, of as many as one exchange takes, and how many these are: one at least."""
+    words: list[Any] = []
+    size = 0
+    for count, ending in enumerate(endings):
+        found = _ending(ending)
+        size += len(found[3] if found[0] == "fail" else found[4])
+        if size > _MOST_BYTES and count:
+            return words, count
+        words += found
+    return words, len(endings)
+
+
+def exchange_words(
+    keys: Keys,
+    agent: str,
+    types: str | Iterable[str],
+    words: Sequence[Any],
+    *,
+    limit: int,
+    lease: float | None = None,
+    request: str | None = None,
+) -> Command[Exchange]:
+    """As :func:`exchange`, with the words of its endings."""
+    names = arguments.task_types(types)
     return build(
         "exchange",
         keys,
         replies.exchange,
-        rest,
+        words,
         agent=arguments.agent(agent),
         host=host_name(),
         request=scoped_request(request, "exchange", agent, *sorted(names)),

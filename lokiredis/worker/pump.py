@@ -253,13 +253,11 @@ class Pump:
         call.sent = time.monotonic()
         try:
             if call.command is None:
-                command = commands.exchange(
-                    self._queue.keys,
-                    self._agent,
-                    self._types,
-                    finished=[ending for _, ending in call.endings],
-                    limit=call.limit,
-                    lease=self._lease,
+                words, count = commands.words_that_fit([ending for _, ending in call.endings])
+                if count < len(call.endings):
+                    self._put_back(call, count)
+                command = commands.exchange_words(
+                    self._queue.keys, self._agent, self._types, words, limit=call.limit, lease=self._lease
                 )
                 call.command = replace(command, patience=PATIENCE) if call.limit else command
             return await self._queue.run(call.command)
@@ -272,6 +270,14 @@ class Pump:
         limit = 0 if self._singly or (endings and self.doubt()) else min(self._wanted(), self._most)
         self._singly = max(self._singly - 1, 0)
         return _Call([endings.popleft() for _ in range(min(len(endings), most))], limit, time.monotonic())
+
+    def _put_back(self, call: _Call, count: int) -> None:
+        """Only the first so many endings fit into this call, by their length; the others are told next."""
+        self._runs.endings.extendleft(reversed(call.endings[count:]))
+        del call.endings[count:]
+        # No more new work than is told of: large results would pile up here, faster than calls can take them.
+        call.limit = min(call.limit, count)
+        self._runs.wake.set()
 
     def _refuse(self, error: Exception) -> None:
         self._refused = error

@@ -1,7 +1,8 @@
 -- The limits of a task that cost no decoding (design section 2), each with its own error that names index and field.
 -- @include lib/setting.lua
+-- @include lib/check_bytes.lua
 local ID = '^%w[%w._-]*$'
-local MOST_TYPES, MOST_TASKS, MOST_NAMES, MOST_DEPENDENCIES, MOST_BYTES = 2000, 1000, 10000, 1000, 8388608
+local MOST_TYPES, MOST_TASKS, MOST_NAMES, MOST_DEPENDENCIES = 2000, 1000, 10000, 1000
 local LONGEST_TIMEOUT, LONGEST_BASE, FARTHEST = 2592000000, 3600000, 315360000000
 
 -- Read once for a whole batch.
@@ -44,7 +45,7 @@ end
 local function check_batch(count, names, bytes)
   if count > MOST_TASKS then return refusal('InvalidTask', 'one call takes at most 1,000 tasks') end
   if names > MOST_NAMES then return refusal('InvalidTask', 'one call takes at most 10,000 dependencies') end
-  if bytes > MOST_BYTES then return refusal('InvalidTask', 'one call takes at most 8 MiB') end
+  return check_bytes(bytes)
 end
 
 -- Admin reads go over all types, so their number is bounded: with 10,000 of them one took more than 50 ms (design rule 16).

@@ -188,6 +188,35 @@ def test_refused_as_a_whole(clocked: ClockedQueue) -> None:
     assert stored(clocked) == before
 
 
+@pytest.mark.parametrize("ending", ["complete", "fail", "release"])
+def test_the_most_bytes(clocked: ClockedQueue, ending: str) -> None:
+    """8 MiB of results, errors and reasons in one call; with more of them nothing is ended."""
+    claims = [take(clocked) for _ in add_many(clocked, 9)]
+    before, text = stored(clocked), "x" * 1_000_000
+    rest: dict[str, tuple[object, ...]] = {
+        "complete": ("\nwhy\n", text, ""),
+        "fail": (text, "final", 0),
+        "release": (0, text, ""),
+    }
+    words = [word for claim in claims for word in (ending, claim.id, claim.token, *rest[ending])]
+    with pytest.raises(InvalidTask, match="one call takes at most 8 MiB") as caught:
+        raw(clocked, "exchange", AGENT, "h", "", 0, "", "", *words)
+    assert (caught.value.field, stored(clocked)) == ("finished", before)
+    outcomes, _ = raw(clocked, "exchange", AGENT, "h", "", 0, "", "", *words[:48])
+    assert all(isinstance(outcome, bytes) for outcome in outcomes)
+
+
+def test_more_bytes_are_not_sent(clocked: ClockedQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client counts them, too: Redis would close the connection on a gigabyte, which would pass for an outage."""
+    claims = [take(clocked) for _ in add_many(clocked, 9)]
+    ended = [Finished(claim, "x" * 1_000_000, decision_report=REPORT) for claim in claims]
+    assert len(clocked.exchange(AGENT, [], finished=ended[:8], limit=0).outcomes) == 8
+    monkeypatch.setattr(clocked, "_send", lambda command: pytest.fail("it was sent"))
+    with pytest.raises(InvalidTask, match="one call takes at most 8 MiB") as caught:
+        clocked.exchange(AGENT, [], finished=ended, limit=0)
+    assert caught.value.field == "finished"
+
+
 def test_breakers_count_every_ending(clocked: ClockedQueue) -> None:
     """Five dead letters of one call open the breaker, and the claim of the same call obeys it."""
     add_many(clocked, 6)

@@ -108,6 +108,19 @@ def test_the_most_at_once(clocked: ClockedQueue) -> None:
         raw(clocked, "heartbeat", *words)
 
 
+def test_the_most_bytes_at_once(clocked: ClockedQueue) -> None:
+    """8 MiB of checkpoints and progress in one call of several; with more of them nothing is stored."""
+    for i in range(9):
+        add(clocked, f"x{i}")
+    claims = clocked.claim_many("me", "a", 9, lease=60)
+    before = stored(clocked)
+    words = [word for c in claims for word in (c.id, c.token, "1" * 500_000, "2" * 500_000)]
+    with pytest.raises(InvalidTask, match="one call takes at most 8 MiB") as caught:
+        raw(clocked, "heartbeat", *words)
+    assert (caught.value.field, stored(clocked)) == ("claims", before)
+    assert [answer[0] for answer in raw(clocked, "heartbeat", *words[:32])] == [b"renewed"] * 8
+
+
 def test_a_dead_letter_has_no_claim(clocked: ClockedQueue) -> None:
     """The error names the state that the task is in."""
     bury(clocked, "x")

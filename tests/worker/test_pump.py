@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lokiredis import Queue, QueueUnavailable, SchemaMismatch, State
+from lokiredis.commands import ending
 from lokiredis.worker import Context, Worker
 from lokiredis.worker.pump import _Call
 
@@ -85,6 +86,74 @@ async def test_all_together_take_no_more_than_the_slots(queue: Queue, make_worke
     await until(lambda: queue.counts()["completed"] == 200)
     assert most <= concurrency
     assert len(done) == len(set(done)) == 200
+
+
+async def test_large_results_go_in_as_many_calls_as_they_need(
+    queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forty results of a megabyte that come at once: no call holds more than 8 MiB, and all are completed."""
+    worker = make_worker(concurrency=200)
+    go_on, sizes = asyncio.Event(), []
+    usual = worker.queue.run
+
+    async def run(command: Any) -> Any:
+        sizes.append(sum(len(word) for word in command.argv if isinstance(word, bytes)))
+        return await usual(command)
+
+    monkeypatch.setattr(worker.queue, "run", run)
+
+    @worker.handler("a")
+    async def work(context: Context) -> Any:
+        await go_on.wait()
+        return {"output": "x" * 1_040_000, **REPORT}
+
+    _fill(queue, 40)
+    started(worker)
+    await until(lambda: len(worker.running) == 40)
+    go_on.set()
+    await until(lambda: queue.counts()["completed"] == 40, timeout=60)
+    assert max(sizes) <= 8 * 1024 * 1024
+    assert worker.failed == 0
+
+
+async def test_what_did_not_fit_is_told_next(queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order in which it ended; and while it waits no more is claimed than is told of, or it would pile up."""
+    worker = make_worker(concurrency=8)
+    monkeypatch.setattr(ending, "_MOST_BYTES", 3500)
+    go_on = asyncio.Event()
+    ended: list[str] = []
+    told: list[str] = []
+    most = 0
+    usual = worker.queue.run
+
+    async def run(command: Any) -> Any:
+        if command.script.name == "exchange":
+            told.extend(command.argv[8::6])
+        return await usual(command)
+
+    monkeypatch.setattr(worker.queue, "run", run)
+
+    @worker.handler("a")
+    async def work(context: Context) -> Any:
+        nonlocal most
+        most = max(most, len(worker._runs.jobs))
+        await go_on.wait()
+        ended.append(context.id)
+        return {"output": "x" * 1000, **REPORT}
+
+    _fill(queue, 8)
+    started(worker)
+    await until(lambda: len(worker.running) == 8)
+    go_on.set()
+    await until(lambda: queue.counts()["completed"] == 8)
+    assert told == ended
+    monkeypatch.setattr(ending, "_MOST_BYTES", 1500)
+    _fill(queue, 300)  # eight of them are done
+    await until(lambda: queue.counts()["completed"] == 300)
+    assert sorted(told) == sorted(ended)
+    assert len(told) == 300
+    assert most <= 2 * 8
+    assert worker.failed == 0
 
 
 async def test_it_stops_with_calls_under_way(queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch) -> None:
