@@ -11,6 +11,7 @@ from typing import Any
 
 from .canonical import dumps
 from .errors import InvalidTask
+from .keys import plain
 from .models import AGENT_PATTERN, LONGEST_DELAY, LONGEST_TIMEOUT, TYPE_PATTERN, to_ms
 
 _AGENT = re.compile(AGENT_PATTERN)
@@ -38,7 +39,7 @@ def word(value: object, field: str) -> str:
         raise InvalidTask("a lone surrogate", field=field) from None
     if len(value) > LARGEST_DOCUMENT:
         raise InvalidTask(f"at most {LARGEST_DOCUMENT:,} characters", field=field)
-    return value
+    return plain(value)
 
 
 def task_type(value: object, field: str = "type") -> str:
@@ -105,6 +106,14 @@ def lease_ms(seconds: object) -> int | str:
     return found
 
 
+def lease_seconds(seconds: object) -> float:
+    """A lease that somebody renews, in seconds: it can't be the task's own timeout, which a heartbeat doesn't move."""
+    found = lease_ms(seconds)
+    if isinstance(found, str):
+        raise InvalidTask("a number of seconds", field="lease")
+    return found / 1000
+
+
 def wait_ms(seconds: object, field: str) -> int:
     """How long an API asks to wait; what is longer than 10 years means "very long", not a mistake."""
     return ms(_cut(seconds, LONGEST_DELAY), field)
@@ -163,7 +172,7 @@ def _user() -> str:
 def _matching(pattern: re.Pattern[str], value: object, expected: str, field: str) -> str:
     if not isinstance(value, str) or not pattern.fullmatch(value):
         raise InvalidTask(expected, field=field)
-    return value
+    return plain(value)
 
 
 def text(value: object) -> bytes:

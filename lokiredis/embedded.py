@@ -232,6 +232,7 @@ class EmbeddedServer:
 
     def _start(self, listen: tuple[str, int] | None) -> None:
         self._make_folder()
+        self._refuse_odd_files()
         log_begin = self.log.stat().st_size if self.log.exists() else 0
         # More than one round only when somebody stopped the server while we waited for it.
         for _ in range(20):
@@ -257,6 +258,17 @@ class EmbeddedServer:
                 raise LokiRedisError(f"{folder} is a file; the embedded server needs a folder there.") from None
         if stat.S_IMODE(self.data.stat().st_mode) != 0o700:
             self.data.chmod(0o700)
+
+    def _refuse_odd_files(self) -> None:
+        """Redis follows a link, which a checkout may bring, and writes to its target; for a pipe it waits for ever."""
+        for name in ("redis.pid", "redis.log", *(file.name for file in (self._alive_file, self._owner_file))):
+            path = self.data / name
+            try:
+                mode = path.lstat().st_mode
+            except FileNotFoundError:
+                continue
+            if not stat.S_ISREG(mode):
+                raise LokiRedisError(f"{path} is no plain file; the embedded server needs its own there.")
 
     def _spawn_unless_alive(self, listen: tuple[str, int] | None) -> bool:
         """True when a server was started, False when there is one."""

@@ -65,7 +65,7 @@ class Client:
 
     def __init__(self, name: str, retry_for: float) -> None:
         self.keys = Keys(name)
-        self.name = name
+        self.name = self.keys.name
         self.retry_for = retry_for
         self.redis: Any = None
         #: Where it was made from; None for a client that was given.

@@ -15,6 +15,7 @@ from redis.exceptions import (
     InvalidResponse,
     MasterDownError,
     MaxConnectionsError,
+    MovedError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -78,6 +79,10 @@ class _Translate:
             return QueueUnavailable("Redis cannot be reached: what answers there is no Redis server")
         if self.is_outage(error) or isinstance(error, (ConnectionError, TimeoutError, OSError)):
             return unavailable(error, tls=tls)
+        if isinstance(error, MovedError):
+            return LokiRedisError(
+                "this is a node of a Redis Cluster, and the queue is on another one: use redis+cluster://"
+            )
         code, _, rest = text.partition(" ")
         known = from_reply(code, rest)
         if known is not None:

@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from enum import IntEnum
+from concurrent.futures import ThreadPoolExecutor
+from enum import Enum, IntEnum
 from typing import Any
 
 import pytest
@@ -14,10 +15,18 @@ import pytest
 from lokiredis import Claim, DecisionReportMissing, Finished, InvalidTask, NewTask, Queue, State
 
 from .lua.moves import REPORT
+from .servers import RedisServer
+from .waiting import wait_until
 
 
 class _Number(IntEnum):
     TWO = 2
+
+
+class _Name(str, Enum):
+    QUEUE = "queue-1"
+    TYPE = "build"
+    AGENT = "agent-1"
 
 
 def _child(code: str, **environment: str) -> str:
@@ -124,3 +133,20 @@ def test_a_report_of_odd_keys_only_is_a_report(queue: Queue) -> None:
     claim = queue.claim("me", "a")
     assert isinstance(claim, Claim)
     assert queue.complete(claim, decision_report={"a\nb": 1}).state is State.COMPLETED
+
+
+def test_an_enum_is_the_text_that_it_stands_for(redis7_server: RedisServer) -> None:
+    """As a queue, a type and an agent: its name in a key would be another queue, and a waiter would hear nothing."""
+    with (
+        Queue.from_url(redis7_server.url, _Name.QUEUE) as queue,
+        Queue.from_url(redis7_server.url, "queue-1") as other,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        assert (queue.name, queue.keys.prefix) == ("queue-1", "loki:{queue-1}:")
+        waiting = thread.submit(queue.claim, _Name.AGENT, [_Name.TYPE], wait=20)
+        with redis7_server.client() as client:
+            wait_until(lambda: client.info("clients")["blocked_clients"] == 1, 10)
+        other.enqueue(type="build", payload={})
+        claim = waiting.result(timeout=5)
+        assert claim
+        other.complete(claim, decision_report=REPORT)

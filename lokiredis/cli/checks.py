@@ -35,8 +35,13 @@ def examine(queue: Queue, *, clean: bool = False) -> list[Finding]:
     """All checks in turn; *clean* removes what other versions left. Raises QueueUnavailable when there is no server."""
     from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
-    latency = _latency(queue)
-    info = _info(queue)
+    from ..outages import FAILURES, translate
+
+    try:
+        latency = _latency(queue)
+        info = _info(queue)
+    except FAILURES as e:
+        raise translate(e) from None
     checks: dict[str, Callable[[], tuple[Level, str] | None]] = {
         "version": lambda: version(info),
         "role": lambda: role(info),
@@ -48,12 +53,13 @@ def examine(queue: Queue, *, clean: bool = False) -> list[Finding]:
         "libraries": lambda: _libraries(queue, clean=clean),
         "schema": lambda: _schema(queue),
     }
-    findings = []
+    findings: list[Finding] = []
     for name, check in checks.items():
         try:
             found = check()
         except LokiRedisError as e:
-            if e.code == "QueueUnavailable":
+            # A replica, or a server whose disk is full, refuses every write: why is among the findings already.
+            if e.code == "QueueUnavailable" and not any(known.level == "FAIL" for known in findings):
                 raise
             found = "FAIL", str(e)
         except (ConnectionError, TimeoutError):

@@ -156,7 +156,7 @@ def _value(key: str, text: str) -> Any:
         return duration(text)
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

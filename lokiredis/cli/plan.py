@@ -66,7 +66,7 @@ def _tasks(text: str) -> tuple[list[Any], list[int] | None]:
     if not text.strip():
         return [], None
     try:
-        whole = parse(text)
+        whole = parse(text, once="tasks")
     except NotJson:
         if not _is_lines(text):
             raise

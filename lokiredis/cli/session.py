@@ -113,7 +113,9 @@ def console() -> Console:
         def on_broken_pipe(self) -> NoReturn:
             raise BrokenPipeError
 
-    wide = None if sys.stdout.isatty() or "COLUMNS" in environ else 160
+    # rich prints nothing at all where COLUMNS says 0, as some that run a command without a terminal set it.
+    told = environ.get("COLUMNS", "").strip("0")
+    wide = None if sys.stdout.isatty() or told else 160
     return Plain(file=sys.stdout, markup=False, emoji=False, highlight=False, width=wide)
 
 

@@ -24,11 +24,20 @@ def decode(data: bytes) -> str:
         raise NotJson(f"not valid UTF-8 at byte {e.start}", line) from None
 
 
-def parse(source: str | bytes) -> Any:
-    """The value of a JSON document. Raises NotJson; a later duplicate key wins, as everywhere."""
+def parse(source: str | bytes, *, once: str | None = None) -> Any:
+    """The value of a JSON document. Raises NotJson; a later duplicate key wins, as everywhere, save the key *once*."""
     text = decode(source) if isinstance(source, bytes) else source
+
+    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(found)
+        if len(made) < len(found) and sum(name == once for name, _ in found) > 1:
+            raise NotJson(f"{once} stands there twice")
+        return made
+
     try:
-        return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+        return json.loads(
+            text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=pairs if once else None
+        )
     except json.JSONDecodeError as e:
         raise NotJson(f"not JSON: {e.msg} at line {e.lineno} column {e.colno}", e.lineno) from None
     except RecursionError:

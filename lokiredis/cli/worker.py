@@ -140,6 +140,8 @@ def worker(
     """
     import asyncio
 
+    if health_file is not None and not health_file.name:
+        raise click.BadParameter("names no file", param_hint="--health-file")
     found = found_command(command[0], "COMMAND")
     from ..embedded import find_folder
 

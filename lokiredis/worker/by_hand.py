@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .. import steps
+from .. import arguments, steps
 from ..commands import Command
 from ..errors import LokiRedisError, StaleClaim
 from ..models import Claim, Heartbeat, NoClaim
@@ -89,7 +89,8 @@ class AsyncWork:
     def __init__(
         self, queue: AsyncQueue, agent: str, types: str | Iterable[str], lease: float, wait: float | None
     ) -> None:
-        self._queue, self._agent, self._types, self._lease, self._wait = queue, agent, types, lease, wait
+        self._queue, self._agent, self._types, self._wait = queue, agent, types, wait
+        self._lease = arguments.lease_seconds(lease)
         self._claim: WorkedClaim | None = None
 
     async def __aenter__(self) -> WorkedClaim | NoClaim:
@@ -153,7 +154,8 @@ class Work:
     """What :meth:`Queue.work` gives."""
 
     def __init__(self, queue: Queue, agent: str, types: str | Iterable[str], lease: float, wait: float | None) -> None:
-        self._queue, self._agent, self._types, self._lease, self._wait = queue, agent, types, lease, wait
+        self._queue, self._agent, self._types, self._wait = queue, agent, types, wait
+        self._lease = arguments.lease_seconds(lease)
         self._claim: BlockingClaim | None = None
 
     def __enter__(self) -> BlockingClaim | NoClaim:

@@ -64,7 +64,7 @@ class Worker:
             raise InvalidTask("concurrency is an integer from 1 to 1,000", field="concurrency")
         if on_lost_lease not in ("stop", "continue"):
             raise InvalidTask("on_lost_lease is stop or continue", field="on_lost_lease")
-        arguments.lease_ms(lease)
+        lease = arguments.lease_seconds(lease)
         self.queue = queue
         self.agent = arguments.agent(f"{host_name()}/{os.getpid()}" if agent is None else agent)
         self.concurrency = concurrency

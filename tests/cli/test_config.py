@@ -195,3 +195,10 @@ def test_a_running_worker_follows(
         lambda: cli.json("show", "x")["task"]["attempts"] or cli.json("show", "x")["place"] != "ready", timeout=20
     )
     assert worker.poll() is None
+
+
+def test_a_value_of_two_thousand_brackets(cli: Cli) -> None:
+    """Refused as any other value that no setting has."""
+    assert (
+        cli("config", "set", "payloadBytes", "[" * 2000 + "]" * 2000, "--json", code=1).error["code"] == "InvalidTask"
+    )

@@ -229,6 +229,17 @@ def test_the_doctor_looks_at_everything(cli: Cli, server7: RedisServer) -> None:
             client.config_set("maxmemory", "0")
 
 
+def test_the_doctor_tells_of_a_replica(cli: Cli, server7: RedisServer) -> None:
+    """And where to connect instead: that it refuses every write must not hide why."""
+    with server7.client() as client:
+        client.replicaof("127.0.0.1", "1")
+        try:
+            out = cli("doctor", code=1).out
+        finally:
+            client.replicaof("NO", "ONE")
+    assert "this is a replica; connect to 127.0.0.1:1" in out
+
+
 def test_the_doctor_finds_a_foreign_schema(cli: Cli, server7: RedisServer, queue_name: str) -> None:
     """And says what to do."""
     cli("enqueue", "--type", "t")

@@ -90,6 +90,7 @@ def test_a_task_with_progress_is_for_import(name: str, value: Any, tmp_path: Pat
         (b"[" * 100_000, "nested too deeply", None),
         (b'{"type": "a"}\n' + b"[" * 100_000, "nested too deeply", 2),
         (b'{"tasks": {}}', "tasks is not a list", None),
+        (b'{"tasks": [{"type": "a"}], "tasks": [{"type": "b"}]}', "tasks stands there twice", None),
         (b'{"type": "a", "id": "outer", "tasks": [{"type": "b"}]}', "both type and tasks", None),
         (b'[{"n": ' + b"9" * 5000 + b"}]", "too many digits", None),
     ],

@@ -16,6 +16,13 @@ from .conftest import Cli
 LONG = "eng-backend-of-the-very-long-name-number-"
 
 
+def test_a_width_of_0_is_none(cli: Cli) -> None:
+    """Some set it who run a command without a terminal, and then nothing at all was printed."""
+    cli("enqueue", "--type", "t", "--id", "x")
+    for verb in ("list", "status", "doctor"):
+        assert cli(verb, environment={"COLUMNS": "0"}).out.splitlines()[1:]
+
+
 @pytest.mark.parametrize("columns", [20, 60, 80, 200])
 def test_status_cuts_no_number_and_no_name(columns: int, cli: Cli) -> None:
     """Two types that differ at the end only must not look alike."""

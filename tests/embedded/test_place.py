@@ -146,6 +146,21 @@ class TestPlace:
         with pytest.raises(LokiRedisError, match=r"/\.loki/redis is a symlink; "):
             ensure(folder)
 
+    @pytest.mark.parametrize("name", ["redis.pid", "redis.log", "owner.json", "alive.lock"])
+    @pytest.mark.parametrize("kind", ["symlink", "pipe"])
+    def test_odd_files(self, server: EmbeddedServer, tmp_path: Path, name: str, kind: str) -> None:
+        """A link in place of a file of the server is not followed: a checkout may bring one. Nor is a pipe waited for."""
+        victim = tmp_path / "victim"
+        victim.write_text("mine")
+        server.data.mkdir(parents=True)
+        if kind == "symlink":
+            (server.data / name).symlink_to(victim)
+        else:
+            os.mkfifo(server.data / name)
+        with pytest.raises(LokiRedisError, match=f"{name} is no plain file"):
+            server.start()
+        assert victim.read_text() == "mine"
+
     def test_not_writable(self) -> None:
         """A folder that can't be made is named with the reason, in one line."""
         with pytest.raises(LokiRedisError, match=r"^The embedded server can't use /proc/\d+/\.loki: [^\n]+\.$"):

@@ -6,11 +6,13 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from lokiredis import AsyncQueue, NoClaim, Queue, StaleClaim, State
-from lokiredis.worker import HandBack
+from lokiredis import AsyncQueue, InvalidTask, NoClaim, Queue, StaleClaim, State
+from lokiredis.worker import HandBack, Worker
 
 from ..servers import RedisServer
 from .conftest import until
@@ -165,3 +167,25 @@ async def test_cancelled_on_the_way_out(queue: Queue, pulled: AsyncQueue) -> Non
         await asyncio.ensure_future(work())
     await until(lambda: queue.counts()["completed"] == 1, timeout=5)
     await until(lambda: all(thread.name != "lokiredis-leases" for thread in threading.enumerate()), timeout=5)
+
+
+@pytest.mark.parametrize("lease", [None, "60", 0, float("nan"), True])
+async def test_a_lease_that_nobody_could_renew_is_refused(lease: Any, queue: Queue, pulled: AsyncQueue) -> None:
+    """At once: the thread that renews died of it, and the claim was lost in the middle of the block."""
+    for make in (queue.work, pulled.work):
+        with pytest.raises(InvalidTask) as caught:
+            make("me", "a", lease=lease)
+        assert caught.value.field == "lease"
+    with pytest.raises(InvalidTask):
+        Worker(pulled, lease=lease)
+
+
+def test_a_lease_of_any_number(queue: Queue) -> None:
+    """A Decimal, as a configuration may have it."""
+    queue.enqueue(type="a", id="x")
+    lease: Any = Decimal("0.3")
+    with queue.work("me", "a", lease=lease) as claim:
+        assert claim
+        time.sleep(1)
+        claim.finish(decision_report=REPORT)
+    assert queue.counts()["completed"] == 1
