@@ -13,6 +13,8 @@ from .limits import refuse
 from .strict import NotJson, parse
 
 FOREVER = math.inf
+#: So much is read of a file or a pipe that an option names: more than any text or JSON that the queue takes.
+_MOST_READ = 16 * 1024 * 1024
 #: models.LONGEST_DELAY, which is too slow to import for a help text; a test holds them together.
 _LONGEST_DELAY = 10 * 365 * 86400
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -70,7 +72,8 @@ def plain_text(value: str) -> str:
 def text_value(value: str, option: str) -> str:
     """The text that an option stands for: itself, ``@file``, ``-`` (standard input), ``@@x`` for a text ``@x``.
 
-    Bytes that aren't UTF-8 are replaced: a stray one in a build log must not keep a task from being ended.
+    Bytes that aren't UTF-8 are replaced: a stray one in a build log must not keep a task from being ended. Of a log of a
+    gigabyte the beginning is read: of an error 16 KiB are kept, and what may not be cut is refused by its size.
     """
     if value.startswith("@@"):
         return plain_text(value[1:])
@@ -84,7 +87,10 @@ def json_value(value: str, option: str) -> Any:
     from ..canonical import dumps
 
     try:
-        found = parse(_read(value, option) if value == "-" or value.startswith("@") else value)
+        source = _read(value, option) if value == "-" or value.startswith("@") else value
+        if len(source) >= _MOST_READ:
+            raise NotJson("16 MiB or more")
+        found = parse(source)
     except NotJson as e:
         raise _bad(option, f"{_source(value)}{e}") from None
     refuse(dumps, found, option, option=option)
@@ -157,11 +163,11 @@ def one_reader(**options: str | None) -> None:
 
 def _read(value: str, option: str) -> bytes:
     if value == "-":
-        return stdin_bytes()
+        return sys.stdin.buffer.read(_MOST_READ)
     path = value[1:]
     try:
         with open(path, "rb") as file:
-            return file.read()
+            return file.read(_MOST_READ)
     except (OSError, ValueError) as e:
         raise _bad(option, f"cannot read {path!r}: {getattr(e, 'strerror', None) or e}") from None
 

@@ -147,3 +147,14 @@ def test_the_longest_delay_is_that_of_the_queue() -> None:
     assert params.delay_time("3650d") == LONGEST_DELAY
     with pytest.raises(click.BadParameter):
         params.delay_time("3651d")
+
+
+def test_no_more_is_read_than_the_queue_could_take(tmp_path: Path) -> None:
+    """A log of a gigabyte as an error, or /dev/zero, must not fill the memory."""
+    with (tmp_path / "log").open("wb") as file:
+        file.write(b"began\n")
+        file.truncate(1 << 30)
+    assert len(params.text_value(f"@{tmp_path}/log", "--error")) == 16 << 20
+    for source in (f"@{tmp_path}/log", "@/dev/zero"):
+        with pytest.raises(click.BadParameter, match="16 MiB or more"):
+            params.json_value(source, "--payload")

@@ -149,7 +149,7 @@ class TestPlace:
     @pytest.mark.parametrize("name", ["redis.pid", "redis.log", "owner.json", "alive.lock"])
     @pytest.mark.parametrize("kind", ["symlink", "pipe"])
     def test_odd_files(self, server: EmbeddedServer, tmp_path: Path, name: str, kind: str) -> None:
-        """A link in place of a file of the server is not followed: a checkout may bring one. Nor is a pipe waited for."""
+        """A link in place of a file of the server is not followed (a checkout may bring one), no pipe waited for."""
         victim = tmp_path / "victim"
         victim.write_text("mine")
         server.data.mkdir(parents=True)
