@@ -72,8 +72,8 @@ def plain_text(value: str) -> str:
 def text_value(value: str, option: str) -> str:
     """The text that an option stands for: itself, ``@file``, ``-`` (standard input), ``@@x`` for a text ``@x``.
 
-    Bytes that aren't UTF-8 are replaced: a stray one in a build log must not keep a task from being ended. Of a log of a
-    gigabyte the beginning is read: of an error 16 KiB are kept, and what may not be cut is refused by its size.
+    Bytes that aren't UTF-8 are replaced: a stray one in a build log must not keep a task from being ended. Of a
+    gigabyte's log the beginning is read: of an error 16 KiB are kept, and what may not be cut is refused by its size.
     """
     if value.startswith("@@"):
         return plain_text(value[1:])
