@@ -59,6 +59,8 @@ _PASSING_IN_SCRIPT = re.compile(r"@user_script: ?\d+: -(?:READONLY|NOREPLICAS|CL
 _READONLY_IN_SCRIPT = re.compile(r"@user_script: ?\d+: -READONLY ")
 # What a command inside a script may not do is told by 7.0 and older in the first words, by newer ones in the second.
 _NOT_ALLOWED_IN_SCRIPT = re.compile(r"The user executing the script can't|ACL failure in script")
+# What is said to one who has given none: to a HELLO three lines of advice for whoever writes a client.
+_NO_PASSWORD = re.compile(r"Authentication required|HELLO must be called with the client already authenticated")
 _HOPELESS_TLS = re.compile(r"CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER")
 
 
@@ -116,6 +118,8 @@ def unavailable(error: BaseException, *, tls: bool = False) -> QueueUnavailable:
     # A server without TLS just waits for the end of what it takes for a command: nothing else would tell what is wrong.
     # One that refuses the password was reached.
     how = " over TLS (rediss://)" if tls and not isinstance(error, (AuthenticationError, AuthorizationError)) else ""
+    if _NO_PASSWORD.search(str(error)):
+        return QueueUnavailable("Redis cannot be reached: it wants a password")
     text = re.sub(r"(//[^/@\s:]*:)[^@\s]*@", r"\1***@", str(error)).splitlines()
     return QueueUnavailable(f"Redis cannot be reached{how}: {text[0] if text else type(error).__name__}")
 

@@ -216,3 +216,19 @@ def test_an_answer_that_is_no_tls_is_not_tried_again(client: str) -> None:
         with pytest.raises(QueueUnavailable, match=r"TLS \(rediss://\)"):
             agent.call(lambda q: q.enqueue(type="build"))
         assert agent.attempts == 1
+
+
+@both
+@pytest.mark.parametrize(
+    ("password", "said"), [("", "it wants a password"), (":wrong@", "invalid username-password pair")]
+)
+def test_a_password_that_is_missing_or_wrong(client: str, password: str, said: str, program: Path) -> None:
+    """Said in one line, at once: no later try can do better."""
+    with RedisServer(program, tcp=True) as server, server.client() as admin:
+        admin.config_set("requirepass", "right")
+        url = f"redis://{password}127.0.0.1:{server.port}"
+        with caller(client, url) as agent:
+            with pytest.raises(QueueUnavailable, match=said) as caught:
+                agent.call(lambda q: q.enqueue(type="build"))
+            assert "\n" not in str(caught.value)
+            assert agent.attempts == 1
