@@ -49,7 +49,8 @@ end
 if limit > 0 then limit = math.min(limit, math.max(1000 - #ids, 100)) end
 if #ids > 0 then
   load(ids)
-  fetch('A', ids)
+  -- @include lib/fetch_near.lua
+  fetch_near('A', ids)
   -- Where no task waits for any other, nor a dead letter for its canary, none has dependents.
   any_dependents = redis.call('EXISTS', waiting, canaries) > 0
   if any_dependents then

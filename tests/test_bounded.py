@@ -259,6 +259,52 @@ def test_an_expired_fleet(server: RedisServer, client: Redis) -> None:
     _measure(server, client, scenario)
 
 
+def _with_full_ledgers(queue: ClockedQueue, count: int) -> list[Claim]:
+    """So many running tasks that failed twenty times, with errors of a kilobyte."""
+    add_many(queue, count, max_retries=100, backoff_seconds=0)
+    for _ in range(20):
+        claims = queue.claim_many("me", "a", count)
+        for first in range(0, count, 50):
+            some = claims[first : first + 50]
+            queue.exchange("me", [], finished=[Failed(claim, "e" * 1024) for claim in some], limit=0)
+    claims = queue.claim_many("me", "a", count, lease=30)
+    assert len(claims) == count
+    return claims
+
+
+def test_an_expired_fleet_with_full_ledgers(server: RedisServer, client: Redis) -> None:
+    """200 lost leases of tasks whose ledgers are full: they are reaped by bytes, too."""
+
+    def scenario(queue: ClockedQueue) -> None:
+        _with_full_ledgers(queue, 200)
+        queue.pause("a")
+        queue.clock.advance(31)
+        _begin(client)
+        calls = 0
+        while queue.counts()["in-progress"]:
+            queue.claim("bystander", "a")
+            calls += 1
+            assert calls < 20
+
+    _measure(server, client, scenario)
+
+
+@pytest.mark.parametrize("ending", ["finished", "failed"])
+def test_endings_with_full_ledgers(server: RedisServer, client: Redis, ending: str) -> None:
+    """150 in one exchange, of tasks whose ledgers are full: each is read, cut and written anew."""
+
+    def scenario(queue: ClockedQueue) -> None:
+        claims = _with_full_ledgers(queue, 150)
+        _begin(client)
+        ends: list[Finished | Failed] = [
+            Finished(c, decision_report=REPORT) if ending == "finished" else Failed(c, "e" * 1024) for c in claims
+        ]
+        outcomes = queue.exchange("me", [], finished=ends, limit=0).outcomes
+        assert all(isinstance(outcome, Outcome) for outcome in outcomes)
+
+    _measure(server, client, scenario)
+
+
 def test_dependents_with_many_dependencies(server: RedisServer, client: Redis) -> None:
     """Releasing 200 tasks that each wait for 500 others, with the longest ids: the slices are bounded by bytes too."""
 

@@ -7,6 +7,18 @@
 -- @include lib/cut.lua
 local ATTEMPTS_KEPT, ATTEMPT_ERROR_BYTES = 20, 1024
 
+-- newest(history): what is left of a ledger beside one more line. Not by a pattern, which goes letter by letter: of a full
+-- one with errors of 1 KiB that took 0.2 ms.
+local function newest(history)
+  local count, second = 1, nil
+  local at = string.find(history, '\n', 1, true)
+  while at do
+    count, second = count + 1, second or at + 1
+    at = string.find(history, '\n', at + 1, true)
+  end
+  return count < ATTEMPTS_KEPT and history or string.sub(history, second)
+end
+
 -- close_attempt(...): note how the claim ended, then clear it from the task. To be called when the task's new state is set.
 local function close_attempt(id, task, outcome, operation, text)
   whole(task)
@@ -21,11 +33,7 @@ local function close_attempt(id, task, outcome, operation, text)
     public(task), task[RETRIES], task[AVAILABLE] ~= '' and task[AVAILABLE] or '-', text,
   }, ' ')
   local history = has(task, 'A') and side(id, 'A')
-  if history then
-    local _, count = string.gsub(history, '\n', '\n')
-    if count >= ATTEMPTS_KEPT - 1 then history = string.match(history, '\n(.*)') end
-    line = history .. '\n' .. line
-  end
+  if history then line = newest(history) .. '\n' .. line end
   keep(id, task, 'A', line)
   if task[STATE] ~= 'completed' and task[STATE] ~= 'cancelled' then
     task[AGENT], task[HOST], task[CLAIMED] = '', '', ''

@@ -4,6 +4,7 @@
 -- @include lib/side_write.lua
 -- @include lib/rank.lua
 -- @include lib/side.lua
+-- @include lib/fetch_near.lua
 -- @include lib/revive.lua
 -- @include lib/decide.lua
 -- @include lib/to_do.lua
@@ -145,20 +146,13 @@ end
 -- read_slices(jobs, count): what will be needed of the tasks of the first so many, in two calls for all; names of about a MiB,
 -- the rest when its turn comes: a task may wait for a thousand ids of 128 bytes.
 local function read_slices(jobs, count)
-  local NAMES_AT_ONCE = 1048576
-  local ids, near, bytes = {}, {}, 0
+  local ids = {}
   for i = 1, count do
     local slice = jobs[i].slice
     for at = 1, #slice, 2 do ids[#ids + 1] = slice[at] end
   end
   load(ids)
-  for _, id in ipairs(ids) do
-    if known[id] and bytes < NAMES_AT_ONCE then
-      near[#near + 1] = id
-      bytes = bytes + known[id][BYTES]
-    end
-  end
-  fetch('W', near)
+  fetch_near('W', ids)
 end
 
 -- emptied_sets: keys of dependents that nothing is left of. They go at once, since a call for each took longer.

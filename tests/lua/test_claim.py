@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from lokiredis import Failed, Finished, InvalidState, InvalidTask, NoClaim, State
@@ -156,6 +158,38 @@ def test_left_over_work_means_now(clocked: ClockedQueue) -> None:
     refused(clocked)
     assert refused(clocked) == NoClaim("empty", None)
     assert clocked.counts()["dead-letter"] == 450
+
+
+def test_long_ledgers_are_left_over_too(clocked: ClockedQueue) -> None:
+    """A call reaps about 1 MiB of ledgers, a share per type, first those that ended first; the rest is marked."""
+    for type in ("a", "b"):
+        add_many(clocked, 60, type, type, max_retries=100, backoff_seconds=0)
+    for _ in range(20):
+        claims = clocked.claim_many("me", ["a", "b"], 120)
+        assert len(claims) == 120
+        clocked.exchange("me", [], finished=[Failed(claim, "e" * 1024) for claim in claims], limit=0)
+    for type in ("a", "b"):
+        assert len(clocked.claim_many("me", type, 40, lease=20)) == 40
+        assert len(clocked.claim_many("me", type, 20, lease=10)) == 20
+    somebody_waits(clocked)
+    clocked.pause("a")
+    clocked.pause("b")
+    clocked.clock.advance(21)
+    assert refused(clocked, ["a", "b"]).retry_after == 0
+    assert marks(clocked) == {"a", "b"}
+    # All ledgers are of one length here, which the name of this host is part of.
+    reaped = math.ceil(2**19 / clocked.redis.hstrlen(clocked.keys.fixed("attempts"), "a40"))
+    assert 20 < reaped < 30
+    there = places(clocked)
+    for type in ("a", "b"):
+        assert sum(there[f"{type}{i}"] == "ready" for i in range(60)) == reaped
+        assert {there[f"{type}{i}"] for i in range(40, 60)} == {"ready"}
+    forget_marks(clocked)
+    assert refused(clocked, ["a", "b"]).retry_after == 0
+    assert marks(clocked) == {"a", "b"}
+    assert refused(clocked, ["a", "b"]).retry_after is None
+    assert set(places(clocked).values()) == {"ready"}
+    assert [attempt.outcome for attempt in clocked.get("a0").attempts] == ["failed"] * 19 + ["expired"]
 
 
 # ---- tokens
