@@ -106,6 +106,28 @@ def lease_ms(seconds: object) -> int | str:
     return found
 
 
+def seconds(value: object, field: str) -> float:
+    """How long to go on, in seconds, 0 or more: NaN and infinity would never end."""
+    found = wait_ms(value, field)
+    if found < 0:
+        raise InvalidTask("0 or more", field=field)
+    return found / 1000
+
+
+def path(value: object) -> str:
+    """Where a file or a folder is."""
+    if not isinstance(value, (str, os.PathLike)) or not isinstance(found := os.fspath(value), str) or "\0" in found:
+        raise InvalidTask("a path", field="path")
+    return found
+
+
+def texts(values: object, field: str) -> list[str]:
+    """Several texts."""
+    if not isinstance(values, Iterable) or isinstance(values, (str, bytes, bytearray)):
+        raise InvalidTask("several texts", field=field)
+    return [word(value, field) for value in values]
+
+
 def lease_seconds(seconds: object) -> float:
     """A lease that somebody renews, in seconds: it can't be the task's own timeout, which a heartbeat doesn't move."""
     found = lease_ms(seconds)

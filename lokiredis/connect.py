@@ -46,6 +46,8 @@ C = TypeVar("C")
 
 def resolve(url: str | None) -> str:
     """*url*, else $LOKIREDIS_URL, else the embedded server of the nearest .loki folder, started when need be."""
+    if url is not None and not isinstance(url, str):
+        raise LokiRedisError(f"a URL is a text, not {type(url).__name__}")
     url = url or os.environ.get("LOKIREDIS_URL")
     if url:
         return url

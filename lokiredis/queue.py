@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from . import commands, event_steps, event_stream, replies, steps
+from . import arguments, commands, event_steps, event_stream, replies, steps
 from .async_executor import AsyncExecutor
 from .commands import Command
 from .connect import (
@@ -218,8 +218,8 @@ class Queue(Executor):
 
         Messages sent while nobody listened are gone; what they told is stored, and claims obey it.
         """
+        ends = None if timeout is None else time.monotonic() + arguments.seconds(timeout, "timeout")
         twin = blocking_twin(self.redis, steps.LONGEST_BLOCK, self.keys.signals)
-        ends = None if timeout is None else time.monotonic() + timeout
         try:
             with twin.pubsub(ignore_subscribe_messages=True) as channel:
                 channel.subscribe(self.keys.signals)
@@ -410,8 +410,8 @@ class AsyncQueue(AsyncExecutor):
         """As :meth:`Queue.listen`: ``async for signal in queue.listen()``."""
         self._stay_in_loop()
         await self.redis.initialize()  # a cluster client knows its nodes only then
+        ends = None if timeout is None else time.monotonic() + arguments.seconds(timeout, "timeout")
         twin = blocking_twin(self.redis, steps.LONGEST_BLOCK, self.keys.signals)
-        ends = None if timeout is None else time.monotonic() + timeout
         try:
             async with twin.pubsub(ignore_subscribe_messages=True) as channel:
                 await channel.subscribe(self.keys.signals)

@@ -207,6 +207,9 @@ def enqueue_many(
 
 def graph(keys: Keys, id: str | None, way: commands.Way, limit: int) -> Steps[Graph]:
     """The graph from a task on, or of all that are not done; up to about *limit* tasks. Raises TaskNotFound."""
+    if way not in ("up", "down", "all") or (way == "all") != (id is None):
+        raise InvalidTask("up or down", field="way")
+    arguments.count(limit, "limit")
     nodes: dict[str, Node] = {}
     rest = [] if id is None else [arguments.word(id, "id")]
     cursor: str | None = None
@@ -228,6 +231,8 @@ def graph(keys: Keys, id: str | None, way: commands.Way, limit: int) -> Steps[Gr
 
 def dead_groups(keys: Keys, type: str | None, limit: int | None) -> Steps[list[DeadGroup]]:
     """All dead letters, or about *limit*, by the pattern of their failure, the largest group first."""
+    if limit is not None:
+        arguments.count(limit, "limit")
     letters: dict[str, dict[str, DeadLetter]] = {}
     patterns: dict[str, str] = {}
     cursor: str | None = None
@@ -250,7 +255,7 @@ def canary_dead(
     keys: Keys, id: str, others: Iterable[str], *, force: bool, by: str | None, reason: str, request: str | None
 ) -> Steps[int]:
     """Link the others first, then retry the canary: whenever this is cut off, nothing has been released too early."""
-    rest = list(dict.fromkeys(other for other in others if other != id))
+    rest = list(dict.fromkeys(other for other in arguments.texts(others, "others") if other != id))
     parts = [rest[first : first + MOST_TASKS] for first in range(0, len(rest), MOST_TASKS)] or [[]]
     linked = 0
     for number, part in enumerate(parts, 1):

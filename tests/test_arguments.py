@@ -12,7 +12,17 @@ from typing import Any
 
 import pytest
 
-from lokiredis import Claim, DecisionReportMissing, Finished, InvalidTask, NewTask, Queue, State
+from lokiredis import (
+    AsyncQueue,
+    Claim,
+    DecisionReportMissing,
+    Finished,
+    InvalidTask,
+    LokiRedisError,
+    NewTask,
+    Queue,
+    State,
+)
 
 from .lua.moves import REPORT
 from .servers import RedisServer
@@ -150,3 +160,50 @@ def test_an_enum_is_the_text_that_it_stands_for(redis7_server: RedisServer) -> N
         claim = waiting.result(timeout=5)
         assert claim
         other.complete(claim, decision_report=REPORT)
+
+
+@pytest.mark.parametrize("value", ["5", None, float("nan"), float("inf"), -1, True])
+def test_how_long_to_retry_is_a_time(value: Any) -> None:
+    """Without an end no call would ever fail."""
+    with pytest.raises(InvalidTask) as caught:
+        Queue.from_url("redis://127.0.0.1:1", retry_for=value)
+    assert caught.value.field == "retry_for"
+
+
+@pytest.mark.parametrize("url", [5, b"redis://x", [], ["redis://x"]])
+def test_a_url_is_a_text(url: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty list must not start the embedded server."""
+    monkeypatch.setenv("LOKIREDIS_URL", "redis://127.0.0.1:1")
+    for kind in (Queue, AsyncQueue):
+        with pytest.raises(LokiRedisError, match="a URL is a text"):
+            kind.from_url(url)
+
+
+_WRONG: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "request of a surrogate": ("request", lambda q: q.enqueue(type="a", request="\ud800")),
+    "request of many digits": ("request", lambda q: q.enqueue(type="a", request=10**5000)),
+    "graph limit None": ("limit", lambda q: q.graph(limit=None)),
+    "graph limit 1.5": ("limit", lambda q: q.graph("x", limit=1.5)),
+    "graph limit -1": ("limit", lambda q: q.graph(limit=-1)),
+    "graph way 5": ("way", lambda q: q.graph("x", way=5)),
+    "graph way all": ("way", lambda q: q.graph("x", way="all")),
+    "groups limit": ("limit", lambda q: q.dead_groups(limit="5")),
+    "canary of None": ("others", lambda q: q.canary_dead("x", None)),
+    "canary of a text": ("others", lambda q: q.canary_dead("x", "abc")),
+    "canary of lists": ("others", lambda q: q.canary_dead("x", [["y"]])),
+    "listen nan": ("timeout", lambda q: next(q.listen(timeout=float("nan")), None)),
+    "listen text": ("timeout", lambda q: next(q.listen(timeout="5"), None)),
+    "import None": ("path", lambda q: q.import_(None)),
+    "import NUL": ("path", lambda q: q.import_("a\0b")),
+    "export bytes": ("path", lambda q: q.export(b"x")),
+    "export no": ("replace", lambda q: q.export("x", replace="no")),
+}
+
+
+@pytest.mark.parametrize("case", _WRONG)
+def test_what_is_refused_by_name(case: str, queue: Queue) -> None:
+    """Never an error of Python's own, and nothing is done."""
+    field, call = _WRONG[case]
+    with pytest.raises(InvalidTask) as caught:
+        call(queue)
+    assert caught.value.field == field

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid5
 
-from .. import replies
+from .. import arguments, replies
 from ..arguments import sized
 from ..canonical import default_key, digest, dumps
 from ..errors import InvalidTask
@@ -36,7 +36,7 @@ def _id_of(request: str, index: int) -> str:
 
     A new one each time would be another task to the queue, which knows a repeated enqueue by its ids (design rule 9).
     """
-    return str(uuid5(_REQUESTS, f"{request} {index}"))
+    return str(uuid5(_REQUESTS, f"{arguments.request(request)} {index}"))
 
 
 def _document(task: NewTask, extra: Mapping[str, Any]) -> tuple[int, bytes]:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from .. import __version__, commands, replies
+from .. import __version__, arguments, commands, replies
 from ..errors import InvalidTask
 from ..keys import Keys
 from ..line_file import refuse_odd
@@ -32,7 +32,8 @@ _BREAKER = ("state", "failures", "lastFailure", "openedAt", "halfOpenAt")
 
 def export(keys: Keys, path: str | Path, *, replace: bool) -> Steps[Exported]:
     """Write the queue to *path*; see ``Queue.export``."""
-    target = Path(path)
+    arguments.flag(replace, "replace")
+    target = Path(arguments.path(path))
     as_folder = target.is_dir() or (not target.exists() and not target.suffix)
     stats, breakers = yield _stats(keys)
     settings = yield commands.settings(keys)

@@ -40,7 +40,7 @@ def import_(
     if default_type is not None:
         default_type = arguments.task_type(default_type, "default_type")
     arguments.flag(dry_run, "dry_run")
-    found = sources.find(path)
+    found = sources.find(arguments.path(path))
     _check_sizes(found, arguments.count(max_bytes, "max_bytes"))
     start = yield commands.import_(keys, [], request="")
     report = Report()
