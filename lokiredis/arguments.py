@@ -107,11 +107,16 @@ def lease_ms(seconds: object) -> int | str:
 
 
 def seconds(value: object, field: str) -> float:
-    """How long to go on, in seconds, 0 or more: NaN and infinity would never end."""
+    """How long to go on, in seconds, 0 or more: NaN or infinity would never end."""
     found = wait_ms(value, field)
     if found < 0:
         raise InvalidTask("0 or more", field=field)
     return found / 1000
+
+
+def patience(value: object) -> float:
+    """For how many seconds a call is sent again while Redis is away. Infinity may be meant: as long as it takes."""
+    return value if isinstance(value, float) and value == float("inf") else seconds(value, "retry_for")
 
 
 def path(value: object) -> str:

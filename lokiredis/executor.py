@@ -66,7 +66,7 @@ class Client:
     def __init__(self, name: str, retry_for: float) -> None:
         self.keys = Keys(name)
         self.name = self.keys.name
-        self.retry_for = arguments.seconds(retry_for, "retry_for")
+        self.retry_for = arguments.patience(retry_for)
         self.redis: Any = None
         #: Where it was made from; None for a client that was given.
         self.url: str | None = None

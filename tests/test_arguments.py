@@ -162,12 +162,13 @@ def test_an_enum_is_the_text_that_it_stands_for(redis7_server: RedisServer) -> N
         other.complete(claim, decision_report=REPORT)
 
 
-@pytest.mark.parametrize("value", ["5", None, float("nan"), float("inf"), -1, True])
+@pytest.mark.parametrize("value", ["5", None, float("nan"), -1, True])
 def test_how_long_to_retry_is_a_time(value: Any) -> None:
-    """Without an end no call would ever fail."""
+    """NaN has no end either, but nobody means it."""
     with pytest.raises(InvalidTask) as caught:
         Queue.from_url("redis://127.0.0.1:1", retry_for=value)
     assert caught.value.field == "retry_for"
+    assert Queue.from_url("redis://127.0.0.1:1", retry_for=float("inf")).retry_for == float("inf")
 
 
 @pytest.mark.parametrize("url", [5, b"redis://x", [], ["redis://x"]])
