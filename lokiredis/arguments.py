@@ -23,6 +23,8 @@ _MOST_TYPES, _MOST_TASKS = 100, 1000
 _LARGEST_TOKEN = 2**53
 #: What the settings for payload, document, checkpoint and result may be at most.
 LARGEST_DOCUMENT = 8 * 1024 * 1024
+#: What one call may send, of documents or of results; the scripts refuse more, too (design section 2).
+MOST_BYTES = 8 * 1024 * 1024
 #: Scripts cut a text at 16 KiB: more need not be sent.
 _LONGEST_TEXT = 16384
 #: Longer than any duration that a script takes, and still exact as a double.

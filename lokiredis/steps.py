@@ -30,7 +30,7 @@ _SPREAD = 0.02
 
 #: What one call is sent. The engine takes twice the dependencies, but 10,000 different ones keep it busy for 60 ms,
 #: and no call may take more than 50 (design rule 16).
-MOST_TASKS, MOST_DEPENDENCIES, MOST_BYTES = 1000, 5_000, 8 * 1024 * 1024
+MOST_TASKS, MOST_DEPENDENCIES, MOST_BYTES = 1000, 5_000, arguments.MOST_BYTES
 
 
 @dataclass(frozen=True)

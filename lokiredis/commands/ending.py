@@ -12,9 +12,6 @@ from ..keys import Keys
 from ..models import Claim, Exchange, Failed, Finished, Hold, NoClaim, Outcome, Released
 from .command import ClaimLike, Command, build, host_name, scoped_request
 
-#: What the results, errors and reasons of one exchange may take together; the script refuses more, too.
-_MOST_BYTES = 8 * 1024 * 1024
-
 
 def complete(
     keys: Keys,
@@ -140,7 +137,7 @@ def words_that_fit(endings: Sequence[Finished | Failed | Released]) -> tuple[lis
     for count, ending in enumerate(endings):
         found = _ending(ending)
         size += len(found[3] if found[0] == "fail" else found[4])
-        if size > _MOST_BYTES and count:
+        if size > arguments.MOST_BYTES and count:
             return words, count
         words += found
     return words, len(endings)

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +16,7 @@ from lokiredis import AsyncQueue, InvalidTask, NoClaim, Queue, StaleClaim, State
 from lokiredis.worker import HandBack, Worker
 
 from ..servers import RedisServer
+from ..waiting import wait_until
 from .conftest import until
 
 REPORT = {"why": "asked for"}
@@ -186,6 +188,14 @@ def test_a_lease_of_any_number(queue: Queue) -> None:
     lease: Any = Decimal("0.3")
     with queue.work("me", "a", lease=lease) as claim:
         assert claim
-        time.sleep(1)
+        later = _deadline(queue) + timedelta(seconds=0.6)
+        wait_until(lambda: _deadline(queue) > later, 10, "a claim that is renewed beyond two leases")
         claim.finish(decision_report=REPORT)
     assert queue.counts()["completed"] == 1
+
+
+def _deadline(queue: Queue) -> datetime:
+    task = queue.get("x")
+    assert task is not None
+    assert task.lease_expires_at is not None
+    return task.lease_expires_at

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from lokiredis import Queue, QueueUnavailable, SchemaMismatch, State
-from lokiredis.commands import ending
+from lokiredis import Queue, QueueUnavailable, SchemaMismatch, State, arguments
 from lokiredis.worker import Context, Worker
 from lokiredis.worker.pump import _Call
 
@@ -119,7 +118,7 @@ async def test_large_results_go_in_as_many_calls_as_they_need(
 async def test_what_did_not_fit_is_told_next(queue: Queue, make_worker: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the order in which it ended; and while it waits no more is claimed than is told of, or it would pile up."""
     worker = make_worker(concurrency=8)
-    monkeypatch.setattr(ending, "_MOST_BYTES", 3500)
+    monkeypatch.setattr(arguments, "MOST_BYTES", 3500)
     go_on = asyncio.Event()
     ended: list[str] = []
     told: list[str] = []
@@ -147,7 +146,7 @@ async def test_what_did_not_fit_is_told_next(queue: Queue, make_worker: Make, mo
     go_on.set()
     await until(lambda: queue.counts()["completed"] == 8)
     assert told == ended
-    monkeypatch.setattr(ending, "_MOST_BYTES", 1500)
+    monkeypatch.setattr(arguments, "MOST_BYTES", 1500)
     _fill(queue, 300)  # eight of them are done
     await until(lambda: queue.counts()["completed"] == 300)
     assert sorted(told) == sorted(ended)
