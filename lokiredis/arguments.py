@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from getpass import getuser
+from itertools import islice
 from socket import gethostname
 from typing import Any
 
@@ -53,10 +55,11 @@ def task_types(value: object) -> list[str]:
     """One type or several; the script wants at least one where it matters."""
     if not isinstance(value, (str, Iterable)) or isinstance(value, (bytes, bytearray)):
         raise InvalidTask("task types", field="types")
-    found = list(dict.fromkeys(task_type(name, "types") for name in ([value] if isinstance(value, str) else value)))
-    if len(found) > _MOST_TYPES:
+    # One more than there may be: an iterable need not end.
+    names = [value] if isinstance(value, str) else list(islice(value, _MOST_TYPES + 1))
+    if len(names) > _MOST_TYPES:
         raise InvalidTask("a claim names 1 to 100 types", field="types")
-    return found
+    return list(dict.fromkeys(task_type(name, "types") for name in names))
 
 
 def agent(value: object) -> str:
@@ -123,9 +126,12 @@ def patience(value: object) -> float:
 
 def path(value: object) -> str:
     """Where a file or a folder is."""
-    if not isinstance(value, (str, os.PathLike)) or not isinstance(found := os.fspath(value), str) or "\0" in found:
-        raise InvalidTask("a path", field="path")
-    return found
+    if isinstance(value, (str, os.PathLike)) and isinstance(found := os.fspath(value), str) and "\0" not in found:
+        # A file's name may hold a lone surrogate that stands for a byte, and no other.
+        with suppress(UnicodeEncodeError):
+            os.fsencode(found)
+            return found
+    raise InvalidTask("a path", field="path")
 
 
 def texts(values: object, field: str) -> list[str]:
@@ -168,9 +174,19 @@ def proofs(claims: object) -> list[tuple[str, int]]:
     """As :func:`proof`, for up to 1,000 claims."""
     if not isinstance(claims, Iterable):
         raise InvalidTask("claims", field="claims")
-    found = [proof(claim) for claim in claims]
+    found = [proof(claim) for claim in islice(claims, _MOST_TASKS + 1)]
     if len(found) > _MOST_TASKS:
         raise InvalidTask("one call takes at most 1,000 claims", field="claims")
+    return found
+
+
+def endings(value: object) -> list[Any]:
+    """What one exchange may end: up to 1,000. Of which kind each is, is seen as it is written."""
+    if not isinstance(value, Iterable):
+        raise InvalidTask("endings: Finished, Failed or Released", field="finished")
+    found = list(islice(value, _MOST_TASKS + 1))
+    if len(found) > _MOST_TASKS:
+        raise InvalidTask("one call takes at most 1,000 endings", field="finished")
     return found
 
 

@@ -54,7 +54,7 @@ _Rows = Sequence[Sequence[Any]]
 def check(since: object, follow: object, timeout: object) -> None:
     """Refuse what can't be read from. Raises InvalidTask."""
     if isinstance(since, datetime):
-        if since.tzinfo is None:
+        if since.utcoffset() is None:
             raise InvalidTask("an aware datetime", field="since")
     elif since is not None:
         Cursor.parse(since)

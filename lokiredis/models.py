@@ -170,7 +170,7 @@ class NewTask(BaseModel):
     @field_validator("available_at")
     @classmethod
     def _aware(cls, value: datetime | None) -> datetime | None:
-        if value is not None and value.tzinfo is None:
+        if value is not None and value.utcoffset() is None:  # a tzinfo may know none
             raise ValueError("must have a time zone")
         return value
 

@@ -83,8 +83,10 @@ class Queue(Executor):
     @classmethod
     def from_url(cls, url: str | None = None, name: str = "default", *, retry_for: float = RETRY_FOR) -> Self:
         """A queue on the Redis of *url*; None: $LOKIREDIS_URL, else the embedded server of the nearest .loki folder."""
+        # A wrong argument must not start a server first.
+        prefix, retry_for = Keys(name).prefix, arguments.patience(retry_for)
         url = resolve(url)
-        made = cls(connect(url, Keys(name).prefix), name, retry_for=retry_for)
+        made = cls(connect(url, prefix), name, retry_for=retry_for)
         made._owned, made.url, made._kept = True, url, KeptConnections.of(made.redis)
         return made
 
@@ -186,7 +188,7 @@ class Queue(Executor):
         """What depends on what: from the task *id* "up" along its dependencies or "down" along those that wait for it,
         or without an id all tasks that are not done. Up to *limit* tasks. Raises TaskNotFound.
         """
-        return self._drive(steps.graph(self.keys, id, "all" if id is None else way, limit))
+        return self._drive(steps.graph(self.keys, id, way, limit))
 
     def dead_groups(self, type: str | None = None, *, limit: int | None = None) -> builtins.list[DeadGroup]:
         """All dead letters by the pattern of their failure, the largest group first.
@@ -218,7 +220,10 @@ class Queue(Executor):
 
         Messages sent while nobody listened are gone; what they told is stored, and claims obey it.
         """
-        ends = None if timeout is None else time.monotonic() + arguments.seconds(timeout, "timeout")
+        return self._listen(None if timeout is None else arguments.seconds(timeout, "timeout"))
+
+    def _listen(self, timeout: float | None) -> Iterator[Signal]:
+        ends = None if timeout is None else time.monotonic() + timeout
         twin = blocking_twin(self.redis, steps.LONGEST_BLOCK, self.keys.signals)
         try:
             with twin.pubsub(ignore_subscribe_messages=True) as channel:
@@ -304,8 +309,9 @@ class AsyncQueue(AsyncExecutor):
     @classmethod
     def from_url(cls, url: str | None = None, name: str = "default", *, retry_for: float = RETRY_FOR) -> Self:
         """As :meth:`Queue.from_url`. Starting the embedded server takes about a tenth of a second, blocking."""
+        prefix, retry_for = Keys(name).prefix, arguments.patience(retry_for)
         url = resolve(url)
-        made = cls(connect_async(url, Keys(name).prefix), name, retry_for=retry_for)
+        made = cls(connect_async(url, prefix), name, retry_for=retry_for)
         made._owned, made.url, made._kept = True, url, AsyncKeptConnections.of(made.redis)
         return made
 
@@ -386,7 +392,7 @@ class AsyncQueue(AsyncExecutor):
 
     async def graph(self, id: str | None = None, *, way: commands.Way = "up", limit: int = 10_000) -> Graph:
         """As :meth:`Queue.graph`."""
-        return await self._drive(steps.graph(self.keys, id, "all" if id is None else way, limit))
+        return await self._drive(steps.graph(self.keys, id, way, limit))
 
     async def dead_groups(self, type: str | None = None, *, limit: int | None = None) -> builtins.list[DeadGroup]:
         """As :meth:`Queue.dead_groups`."""
@@ -406,11 +412,14 @@ class AsyncQueue(AsyncExecutor):
         given = steps.canary_dead(self.keys, id, others, force=force, by=by, reason=reason, request=request)
         return await self._drive(given)
 
-    async def listen(self, *, timeout: float | None = None) -> AsyncIterator[Signal]:
+    def listen(self, *, timeout: float | None = None) -> AsyncIterator[Signal]:
         """As :meth:`Queue.listen`: ``async for signal in queue.listen()``."""
+        return self._listen(None if timeout is None else arguments.seconds(timeout, "timeout"))
+
+    async def _listen(self, timeout: float | None) -> AsyncIterator[Signal]:
         self._stay_in_loop()
         await self.redis.initialize()  # a cluster client knows its nodes only then
-        ends = None if timeout is None else time.monotonic() + arguments.seconds(timeout, "timeout")
+        ends = None if timeout is None else time.monotonic() + timeout
         twin = blocking_twin(self.redis, steps.LONGEST_BLOCK, self.keys.signals)
         try:
             async with twin.pubsub(ignore_subscribe_messages=True) as channel:

@@ -207,14 +207,16 @@ def enqueue_many(
 
 def graph(keys: Keys, id: str | None, way: commands.Way, limit: int) -> Steps[Graph]:
     """The graph from a task on, or of all that are not done; up to about *limit* tasks. Raises TaskNotFound."""
-    if way not in ("up", "down", "all") or (way == "all") != (id is None):
+    if way not in ("up", "down"):
         raise InvalidTask("up or down", field="way")
     arguments.count(limit, "limit")
     nodes: dict[str, Node] = {}
     rest = [] if id is None else [arguments.word(id, "id")]
     cursor: str | None = None
     while True:
-        part: commands.GraphPart = yield commands.graph(keys, way, rest[:MOST_TASKS], cursor=cursor)
+        part: commands.GraphPart = yield commands.graph(
+            keys, None if id is None else way, rest[:MOST_TASKS], cursor=cursor
+        )
         if id is None:
             nodes |= {node.id: node for node in part.nodes if node.place not in ("completed", "cancelled")}
         else:

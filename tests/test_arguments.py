@@ -7,7 +7,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, tzinfo
 from enum import Enum, IntEnum
+from itertools import repeat
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +25,7 @@ from lokiredis import (
     LokiRedisError,
     NewTask,
     Queue,
+    Released,
     State,
 )
 
@@ -31,6 +36,19 @@ from .waiting import wait_until
 
 class _Number(IntEnum):
     TWO = 2
+
+
+class _NoOffset(tzinfo):
+    """A zone that does not know its offset, which makes no time aware."""
+
+    def utcoffset(self, at: datetime | None) -> timedelta | None:
+        return None
+
+    def dst(self, at: datetime | None) -> timedelta | None:
+        return None
+
+    def tzname(self, at: datetime | None) -> str:
+        return "somewhere"
 
 
 class _Name(str, Enum):
@@ -171,6 +189,17 @@ def test_how_long_to_retry_is_a_time(value: Any) -> None:
     assert Queue.from_url("redis://127.0.0.1:1", retry_for=float("inf")).retry_for == float("inf")
 
 
+@pytest.mark.parametrize("wrong", [{"name": "a b"}, {"retry_for": -1}])
+def test_no_server_is_started_for_a_wrong_argument(wrong: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused before the folder of an embedded server is made."""
+    monkeypatch.delenv("LOKIREDIS_URL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    for kind in (Queue, AsyncQueue):
+        with pytest.raises(LokiRedisError):
+            kind.from_url(**wrong)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("url", [5, b"redis://x", [], ["redis://x"]])
 def test_a_url_is_a_text(url: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty list must not start the embedded server."""
@@ -192,9 +221,18 @@ _WRONG: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "canary of None": ("others", lambda q: q.canary_dead("x", None)),
     "canary of a text": ("others", lambda q: q.canary_dead("x", "abc")),
     "canary of lists": ("others", lambda q: q.canary_dead("x", [["y"]])),
-    "listen nan": ("timeout", lambda q: next(q.listen(timeout=float("nan")), None)),
-    "listen text": ("timeout", lambda q: next(q.listen(timeout="5"), None)),
+    "graph way of all": ("way", lambda q: q.graph(way=5)),
+    "listen nan": ("timeout", lambda q: q.listen(timeout=float("nan"))),
+    "listen text": ("timeout", lambda q: q.listen(timeout="5")),
+    "announce a number": ("tasks", lambda q: q.announce("me", tasks=5)),
+    "announce a text": ("tasks", lambda q: q.announce("me", tasks="abc")),
+    "endless types": ("types", lambda q: q.claim("me", repeat("a"))),
+    "endless claims": ("claims", lambda q: q.heartbeat_many(repeat(SimpleNamespace(id="x", token=1)))),
+    "endless endings": ("finished", lambda q: q.exchange("me", "a", finished=repeat(Released(None)))),
+    "no offset": ("availableAt", lambda q: q.enqueue(type="a", available_at=datetime(2030, 1, 1, tzinfo=_NoOffset()))),
+    "events of no offset": ("since", lambda q: q.events(since=datetime(2030, 1, 1, tzinfo=_NoOffset()))),
     "import None": ("path", lambda q: q.import_(None)),
+    "import a surrogate": ("path", lambda q: q.import_("\ud800")),
     "import NUL": ("path", lambda q: q.import_("a\0b")),
     "export bytes": ("path", lambda q: q.export(b"x")),
     "export no": ("replace", lambda q: q.export("x", replace="no")),

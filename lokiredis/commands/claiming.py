@@ -96,7 +96,7 @@ def announce(
         agent=arguments.agent(agent),
         host=host_name(),
         names=" ".join(arguments.task_types(types)),
-        running=_as_many_as_fit(arguments.word(id, "tasks") for id in tasks),
+        running=_as_many_as_fit(arguments.texts(tasks, "tasks")),
         done=arguments.count(completed, "completed"),
         failed=arguments.count(failed, "failed"),
         every=arguments.ms(every, "every"),

@@ -121,9 +121,7 @@ def exchange(
     Each ending gets its own Outcome or error. While the agent is held the endings count and no claim is given.
     One call takes at most 8 MiB of results, errors and reasons: more raises InvalidTask, and nothing is sent.
     """
-    if not isinstance(finished, Iterable):
-        raise InvalidTask("endings: Finished, Failed or Released", field="finished")
-    endings = list(finished)
+    endings = arguments.endings(finished)
     words, count = words_that_fit(endings)
     if count < len(endings):
         raise InvalidTask("one call takes at most 8 MiB", field="finished")

@@ -11,7 +11,7 @@ from ..keys import Keys
 from ..task_graph import Node
 from .command import Command, build
 
-Way = Literal["up", "down", "all"]
+Way = Literal["up", "down"]
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,15 @@ class GraphPart:
     cursor: str | None
 
 
-def graph(keys: Keys, /, way: Way, ids: Sequence[str] = (), *, cursor: str | None = None) -> Command[GraphPart]:
-    """The tasks with these ids (1,000 at most) and those behind them, as many as one call may read."""
+def graph(keys: Keys, /, way: Way | None, ids: Sequence[str] = (), *, cursor: str | None = None) -> Command[GraphPart]:
+    """The tasks with these ids (1,000 at most) and those behind them, as many as one call may read; no way: all."""
 
     def parse(reply: Any) -> GraphPart:
         following, rest, rows = reply
         cursor = replies.text(following) if following else None
         return GraphPart([_node(row) for row in rows], [replies.text(id) for id in rest], cursor)
 
-    return build("graph", keys, parse, ids, way="" if way == "all" else way, cursor=cursor or "")
+    return build("graph", keys, parse, ids, way=way or "", cursor=cursor or "")
 
 
 def _node(row: Sequence[Any]) -> Node:
