@@ -21,7 +21,7 @@ _TYPE = re.compile(TYPE_PATTERN)
 _ENTRY = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _PERSON = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,128}")
 _REQUEST = re.compile(r"[\x21-\x7e]{1,128}")
-_MOST_TYPES, _MOST_TASKS = 100, 1000
+_MOST_TYPES, _MOST_NAMES, _MOST_TASKS = 100, 1000, 1000
 _LARGEST_TOKEN = 2**53
 #: What the settings for payload, document, checkpoint and result may be at most.
 LARGEST_DOCUMENT = 8 * 1024 * 1024
@@ -55,11 +55,12 @@ def task_types(value: object) -> list[str]:
     """One type or several; the script wants at least one where it matters."""
     if not isinstance(value, (str, Iterable)) or isinstance(value, (bytes, bytearray)):
         raise InvalidTask("task types", field="types")
-    # One more than there may be: an iterable need not end.
-    names = [value] if isinstance(value, str) else list(islice(value, _MOST_TYPES + 1))
-    if len(names) > _MOST_TYPES:
+    # A name may be there twice, but an iterable need not end.
+    names = [value] if isinstance(value, str) else list(islice(value, _MOST_NAMES + 1))
+    found = list(dict.fromkeys(task_type(name, "types") for name in names))
+    if len(found) > _MOST_TYPES or len(names) > _MOST_NAMES:
         raise InvalidTask("a claim names 1 to 100 types", field="types")
-    return list(dict.fromkeys(task_type(name, "types") for name in names))
+    return found
 
 
 def agent(value: object) -> str:

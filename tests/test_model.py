@@ -53,8 +53,8 @@ def test_random_histories(best: Any, long_run: bool) -> None:
 
 
 def test_random_histories_on_each_backend(backend: Backend) -> None:
-    """Every server keeps to the design."""
-    _run(QueueMachine, backend.redis, 30)
+    """Every server keeps to the design. fakeredis, the slowest, tries fewer histories."""
+    _run(QueueMachine, backend.redis, 10 if backend.name == "fakeredis" else 30)
 
 
 @pytest.mark.longest

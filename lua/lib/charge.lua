@@ -11,12 +11,14 @@ local function charge(id, task, outcome, operation, text, retry, spread)
   whole(task)
   local type, agent, token = task[TYPE], task[AGENT], task[TOKEN]
   text = cut(text, LAST_ERROR_BYTES)
-  task[RETRIES], task[HANDBACKS] = task[RETRIES] + 1, 0
+  local retries = task[RETRIES] + 1
+  -- As words: Lua would write each of these numbers anew wherever it stands, the slow way (lib/task.lua).
+  task[RETRIES], task[HANDBACKS] = string.format('%d', retries), '0'
   keep(id, task, 'E', text)
-  local died = not retry or task[RETRIES] >= tonumber(task[MAX_RETRIES])
+  local died = not retry or retries >= tonumber(task[MAX_RETRIES])
   if died then
-    task[ENDED], task[AVAILABLE] = now, ''
-    transition(id, task, 'dead', now)
+    task[ENDED], task[AVAILABLE] = stamp, ''
+    transition(id, task, 'dead', stamp)
     add(tally, 'total:dead', 1)
   elseif outcome == 'failed' then
     task[BACKOFF] = backoff(task, spread)

@@ -2,6 +2,8 @@
 -- lines of a whole call as one entry.
 local lines, line_count = {}, 0
 local messages
+-- last_text, last_cut: the text of the last line, and as the line holds it: a failure and the death that it brings have the same.
+local last_text, last_cut
 
 -- tell(line): a line that is known to be whole.
 local function tell(line)
@@ -16,11 +18,13 @@ local function event(kind, id, type, agent, token, text)
   if not token or token == '' then token = '-' end
   local line = kind .. ' ' .. id .. ' ' .. type .. ' ' .. agent .. ' ' .. token
   if text and text ~= '' then
-    -- @include lib/cut.lua
-    text = cut(text, 200)
-    -- Nearly every text is clean; to see that takes a third of the time.
-    if not string.find(text, '^%C*$') then text = string.gsub(text, '%c', ' ') end
-    line = line .. ' ' .. text
+    if text ~= last_text then
+      -- @include lib/cut.lua
+      last_text, last_cut = text, cut(text, 200)
+      -- Nearly every text is clean; to see that takes a third of the time.
+      if not string.find(last_cut, '^%C*$') then last_cut = string.gsub(last_cut, '%c', ' ') end
+    end
+    line = line .. ' ' .. last_cut
   end
   tell(line)
 end

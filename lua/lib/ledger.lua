@@ -24,7 +24,8 @@ local function close_attempt(id, task, outcome, operation, text)
   whole(task)
   if text ~= '' then
     text = cut(text, ATTEMPT_ERROR_BYTES)
-    if not string.find(text, '^[^\n\r\\]*$') then
+    -- Plain searches: a pattern, which goes letter by letter, took a tenth of what it costs to end a failed attempt.
+    if string.find(text, '\n', 1, true) or string.find(text, '\r', 1, true) or string.find(text, '\\', 1, true) then
       text = string.gsub(text, '[\n\r\\]', {['\n'] = '\\n', ['\r'] = '\\r', ['\\'] = '\\\\'})
     end
   end

@@ -3,7 +3,7 @@
 -- @include lib/rank.lua
 local function requeue(id, task, available)
   whole(task)
-  if available <= now then available = '' end
+  available = available > now and string.format('%d', available) or ''
   task[AVAILABLE], task[ENDED] = available, ''
   if has(task, 'I') then
     lower(id, task, 'I')

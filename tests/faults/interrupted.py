@@ -7,6 +7,7 @@ has completed, or ``nothing``.
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -17,8 +18,18 @@ TYPE = "build"
 _REPORT = {"why": "a test"}
 
 
+def _interrupt_again(ignored: sys.UnraisableHookArgs) -> None:
+    """Python drops an interruption that comes as an object is deleted: the agent would go on for ever."""
+    if isinstance(ignored.exc_value, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, 0.001)  # to raise it here would be ignored, too
+    else:
+        sys.__unraisablehook__(ignored)
+
+
 def main(url: str, queue_name: str, way: str) -> None:
     """Claim as often as told."""
+    sys.unraisablehook = _interrupt_again
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
     with Queue.from_url(url, queue_name) as queue:
         ways: dict[str, Callable[[], list[Claim]]] = {
             "claim": lambda: [claim] if (claim := queue.claim("agent", TYPE, wait=None)) else [],
