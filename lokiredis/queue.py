@@ -26,7 +26,7 @@ from .connect import (
 from .executor import RETRY_FOR, Executor
 from .kept_connections import AsyncKeptConnections, KeptConnections
 from .keys import Keys
-from .models import Claim, Enqueued, Event, NewTask, NoClaim, Signal
+from .models import Claim, Enqueued, Event, Exchange, Failed, Finished, NewTask, NoClaim, Released, Signal
 from .outages import FAILURES, RETRYABLE
 from .review import DeadGroup
 from .scripts import NAMES, load
@@ -131,6 +131,25 @@ class Queue(Executor):
         return self._drive(
             steps.claim(self.keys, agent, types, lease=lease, wait=wait, request=None, now=now, watch=watch)
         )
+
+    def exchange(
+        self,
+        agent: str,
+        types: str | Iterable[str],
+        *,
+        finished: Iterable[Finished | Failed | Released] = (),
+        limit: int = 1,
+        lease: float | None = None,
+        request: str | None = None,
+    ) -> Exchange:
+        """End up to 1,000 claims and take up to *limit* new ones (0 takes none), in one round trip per 100 endings.
+
+        Each ending gets its own Outcome or error. At most 900 are taken beside 100 endings: ask again for the rest.
+        While the agent is held the endings count and no claim is given. After QueueUnavailable the same call tells what
+        became of each ending, and with a *request* what it claimed. Raises InvalidTask, and then nothing was sent.
+        """
+        given = steps.exchange(self.keys, agent, types, finished=finished, limit=limit, lease=lease, request=request)
+        return self._drive(given)
 
     def enqueue_many(
         self, tasks: Iterable[NewTask | Mapping[str, Any]], *, request: str | None = None
@@ -272,7 +291,6 @@ class Queue(Executor):
     fail = _sync(commands.fail)
     release = _sync(commands.release)
     rate_limited = _sync(commands.rate_limited)
-    exchange = _sync(commands.exchange)
     cancel = _sync(commands.cancel)
     retry_dead = _sync(commands.retry_dead)
     resolve_dead = _sync(commands.resolve_dead)
@@ -351,6 +369,20 @@ class AsyncQueue(AsyncExecutor):
         now = time.monotonic
         todo = steps.claim(self.keys, agent, types, lease=lease, wait=wait, request=None, now=now, watch=watch)
         return await self._drive_to_end(todo)
+
+    async def exchange(
+        self,
+        agent: str,
+        types: str | Iterable[str],
+        *,
+        finished: Iterable[Finished | Failed | Released] = (),
+        limit: int = 1,
+        lease: float | None = None,
+        request: str | None = None,
+    ) -> Exchange:
+        """As :meth:`Queue.exchange`."""
+        given = steps.exchange(self.keys, agent, types, finished=finished, limit=limit, lease=lease, request=request)
+        return await self._drive(given)
 
     async def enqueue_many(
         self, tasks: Iterable[NewTask | Mapping[str, Any]], *, request: str | None = None
@@ -461,7 +493,6 @@ class AsyncQueue(AsyncExecutor):
     fail = _async(commands.fail)
     release = _async(commands.release)
     rate_limited = _async(commands.rate_limited)
-    exchange = _async(commands.exchange)
     cancel = _async(commands.cancel)
     retry_dead = _async(commands.retry_dead)
     resolve_dead = _async(commands.resolve_dead)

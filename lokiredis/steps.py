@@ -16,7 +16,7 @@ from . import arguments, commands
 from .commands import Command
 from .errors import DependencyCycle, InvalidTask, LokiRedisError, QueueUnavailable, TaskExists, TaskNotFound
 from .keys import Keys
-from .models import Claim, Enqueued, NewTask, NoClaim
+from .models import Claim, Enqueued, Exchange, Failed, Finished, NewTask, NoClaim, Outcome, Released
 from .review import DeadGroup, DeadLetter
 from .task_graph import Graph, Node
 
@@ -28,9 +28,9 @@ _SHORTEST_BLOCK = 0.001
 #: Agents that wait for the same due time ask within these seconds of each other, not all at once.
 _SPREAD = 0.02
 
-#: What one call is sent. The engine takes twice the dependencies, but 10,000 different ones keep it busy for 60 ms,
+#: What one call is sent. The engine takes 10,000 dependencies, but so many different ones keep it busy for 60 ms,
 #: and no call may take more than 50 (design rule 16).
-MOST_TASKS, MOST_DEPENDENCIES, MOST_BYTES = 1000, 5_000, arguments.MOST_BYTES
+MOST_TASKS, MOST_DEPENDENCIES, MOST_BYTES = 1000, 4_000, arguments.MOST_BYTES
 
 
 @dataclass(frozen=True)
@@ -203,6 +203,31 @@ def enqueue_many(
             if answer.id != made[i].id:
                 renamed[made[i].id] = answer.id
     return [result for result in results if result is not None]
+
+
+def exchange(
+    keys: Keys,
+    agent: str,
+    types: str | Iterable[str],
+    *,
+    finished: Iterable[Finished | Failed | Released],
+    limit: int,
+    lease: float | None,
+    request: str | None,
+) -> Steps[Exchange]:
+    """End many claims, in as many calls as it takes, and claim with the last. Raises InvalidTask before the first."""
+    rest = arguments.endings(finished)
+    words, count = commands.words_that_fit(rest)
+    calls = []
+    while rest := rest[count:]:
+        calls.append(commands.exchange_words(keys, agent, (), words, limit=0))
+        words, count = commands.words_that_fit(rest)
+    calls.append(commands.exchange_words(keys, agent, types, words, limit=limit, lease=lease, request=request))
+    outcomes: list[Outcome | LokiRedisError] = []
+    for call in calls:
+        reply: Exchange = yield call
+        outcomes += reply.outcomes
+    return Exchange(outcomes, reply.claims)
 
 
 def graph(keys: Keys, id: str | None, way: commands.Way, limit: int) -> Steps[Graph]:

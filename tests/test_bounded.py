@@ -195,7 +195,7 @@ def test_many_types(server: RedisServer, client: Redis) -> None:
 
 @pytest.mark.parametrize("ending", ["finished", "failed"])
 def test_a_thousand_endings(server: RedisServer, client: Redis, ending: str) -> None:
-    """1,000 endings and new claims in one exchange, each ended task with a dependent; the next one takes the rest."""
+    """1,000 endings and new claims by one exchange, each ended task with a dependent; the next one takes the rest."""
 
     def scenario(queue: ClockedQueue) -> None:
         queue.configure(breaker_defaults={"failure_threshold": 10**6})
@@ -209,9 +209,9 @@ def test_a_thousand_endings(server: RedisServer, client: Redis, ending: str) -> 
         ]
         reply = queue.exchange("me", "a", finished=ends, limit=1000)
         assert all(isinstance(outcome, Outcome) for outcome in reply.outcomes)
-        assert len(reply.claims) == 100
+        assert len(reply.claims) == 900
         rest = queue.exchange("me", "a", finished=[], limit=1000)
-        assert len(rest.claims) == (1000 if ending == "finished" else 900)
+        assert len(rest.claims) == (1000 if ending == "finished" else 100)
         drive_on(_other(queue))
 
     _measure(server, client, scenario)
@@ -291,10 +291,10 @@ def test_an_expired_fleet_with_full_ledgers(server: RedisServer, client: Redis) 
 
 @pytest.mark.parametrize("ending", ["finished", "failed"])
 def test_endings_with_full_ledgers(server: RedisServer, client: Redis, ending: str) -> None:
-    """150 in one exchange, of tasks whose ledgers are full: each is read, cut and written anew."""
+    """350 by one exchange, of tasks whose ledgers are full: each is read, cut and written anew."""
 
     def scenario(queue: ClockedQueue) -> None:
-        claims = _with_full_ledgers(queue, 150)
+        claims = _with_full_ledgers(queue, 350)
         _begin(client)
         ends: list[Finished | Failed] = [
             Finished(c, decision_report=REPORT) if ending == "finished" else Failed(c, "e" * 1024) for c in claims

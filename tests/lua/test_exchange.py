@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lokiredis import (
@@ -14,9 +16,11 @@ from lokiredis import (
     StaleClaim,
     State,
     TaskNotFound,
+    commands,
 )
 
-from ..clock import ClockedQueue
+from ..clock import Clock, ClockedAsyncQueue, ClockedQueue
+from ..servers import Backend
 from .moves import AGENT, REPORT, add, add_many, bury, drive_on, marks, moment, places, raw, refused, stored, take
 
 
@@ -206,15 +210,60 @@ def test_the_most_bytes(clocked: ClockedQueue, ending: str) -> None:
     assert all(isinstance(outcome, bytes) for outcome in outcomes)
 
 
-def test_more_bytes_are_not_sent(clocked: ClockedQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client counts them, too: Redis would close the connection on a gigabyte, which would pass for an outage."""
+def test_more_than_one_call_takes(clocked: ClockedQueue) -> None:
+    """By bytes, which the client counts: Redis would close the connection on a gigabyte, as if it was an outage."""
     claims = [take(clocked) for _ in add_many(clocked, 9)]
+    add(clocked, "next", dependencies=["x0", "x8"])
     ended = [Finished(claim, "x" * 1_000_000, decision_report=REPORT) for claim in claims]
-    assert len(clocked.exchange(AGENT, [], finished=ended[:8], limit=0).outcomes) == 8
-    monkeypatch.setattr(clocked, "_send", lambda command: pytest.fail("it was sent"))
-    with pytest.raises(InvalidTask, match="one call takes at most 8 MiB") as caught:
-        clocked.exchange(AGENT, [], finished=ended, limit=0)
-    assert caught.value.field == "finished"
+    with pytest.raises(InvalidTask, match="one call takes at most 8 MiB"):
+        commands.exchange(clocked.keys, AGENT, [], finished=ended, limit=0)
+    reply = clocked.exchange(AGENT, "a", finished=ended)
+    assert [outcome.state for outcome in reply.outcomes if isinstance(outcome, Outcome)] == [State.COMPLETED] * 9
+    assert [claim.id for claim in reply.claims] == ["next"]
+
+
+def test_more_endings_than_one_call_takes(clocked: ClockedQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call ends 100 at most and the last one claims; repeated it has the same answer. A bad one stops them all."""
+    add_many(clocked, 452)
+    claims = clocked.claim_many(AGENT, "a", 450)
+    ended: list[Finished | Failed] = [Finished(c, decision_report=REPORT) for c in claims]
+    ended[300] = Failed(claims[300], "no", retry=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(clocked, "_send", lambda command: pytest.fail("it was sent"))
+        for bad in (Finished(claims[449], object()), Failed(_Proof("x", -1), "no"), None):
+            with pytest.raises(InvalidTask):
+                clocked.exchange(AGENT, "a", finished=[*ended[:449], bad], limit=2)  # type: ignore[list-item]
+        wrong: list[dict[str, Any]] = [{"types": []}, {"limit": 1001}, {"lease": 0}, {"agent": ""}]
+        for words in wrong:
+            with pytest.raises(InvalidTask):
+                clocked.exchange(**{"agent": AGENT, "types": "a", "finished": ended, **words})
+    sent: list[int] = []
+    send = clocked._send
+
+    def counted(command: Any) -> Any:
+        sent.append((len(command.argv) - 7) // 6)
+        return send(command)
+
+    monkeypatch.setattr(clocked, "_send", counted)
+    first, again = (clocked.exchange(AGENT, "a", finished=ended, limit=2, request="r") for _ in range(2))
+    assert sent == [100, 100, 100, 100, 50] * 2
+    assert first.outcomes == again.outcomes
+    states = [outcome.state for outcome in first.outcomes if isinstance(outcome, Outcome)]
+    assert [n for n, state in enumerate(states) if state is State.DEAD_LETTER] == [300]
+    assert (len(states), states.count(State.COMPLETED)) == (450, 449)
+    assert [c.id for c in first.claims] == [c.id for c in again.claims] == ["x450", "x451"]
+
+
+async def test_more_endings_than_one_call_takes_async(backend: Backend, queue_name: str) -> None:
+    """The same steps by the other client."""
+    async with backend.async_client() as client:
+        queue = ClockedAsyncQueue(client, queue_name, Clock())
+        await queue.enqueue_many([{"id": f"x{i}", "type": "a", "payload": {"n": i}} for i in range(302)])
+        claims = await queue.claim_many(AGENT, "a", 300)
+        ended = [Finished(c, decision_report=REPORT) for c in claims]
+        reply = await queue.exchange(AGENT, "a", finished=ended, limit=5)
+        assert all(isinstance(outcome, Outcome) for outcome in reply.outcomes)
+        assert (len(reply.outcomes), [c.id for c in reply.claims]) == (300, ["x300", "x301"])
 
 
 def test_breakers_count_every_ending(clocked: ClockedQueue) -> None:
@@ -234,7 +283,8 @@ def test_a_thousand_endings(clocked: ClockedQueue) -> None:
         [{"id": f"y{i}", "type": "b", "payload": {"i": i}, "dependencies": [f"x{i}"]} for i in range(1000)]
     )
     claims = clocked.claim_many(AGENT, "a", 1000)
-    reply = clocked.exchange(AGENT, "b", finished=[Finished(c, decision_report=REPORT) for c in claims], limit=1)
+    finished = [Finished(c, decision_report=REPORT) for c in claims]
+    reply = clocked.run(commands.exchange(clocked.keys, AGENT, "b", finished=finished, limit=1))
     assert all(isinstance(outcome, Outcome) for outcome in reply.outcomes)
     drive_on(clocked)
     assert clocked.stats().types["b"].ready + len(reply.claims) == 1000
@@ -277,7 +327,8 @@ def test_endings_and_claims_are_a_thousand_together(clocked: ClockedQueue, ended
     add_many(clocked, 1000)
     add_many(clocked, 1000, "z")
     claims = clocked.claim_many(AGENT, "a", ended) if ended else []
-    reply = clocked.exchange(AGENT, "a", finished=[Finished(c, decision_report=REPORT) for c in claims], limit=1000)
+    finished = [Finished(c, decision_report=REPORT) for c in claims]
+    reply = clocked.run(commands.exchange(clocked.keys, AGENT, "a", finished=finished, limit=1000))
     assert (len(reply.outcomes), len(reply.claims)) == (ended, given)
     rest = clocked.exchange(AGENT, "a", limit=1000)
     assert len(rest.claims) == min(1000, 2000 - ended - given)

@@ -108,7 +108,8 @@ def test_a_chain_of_ten_thousand(clocked: ClockedQueue) -> None:
     clocked.enqueue_many(plan)
     found = clocked.explain("x9999")
     assert (found.expected, found.roots, found.walked_all, found.waits_for) == ("blocked", 0, False, ())
-    found = clocked.explain("x2000")
+    assert not clocked.explain("x1001").walked_all
+    found = clocked.explain("x1000")
     assert (found.roots, found.walked_all, [task.id for task in found.waits_for]) == (1, True, ["x0"])
 
 
