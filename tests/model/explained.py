@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-
 from lokiredis import Queue
 
 from . import claim
@@ -18,7 +16,7 @@ def compare_explanations(queue: Queue, world: World) -> None:
     """For each task: "ready now, place 1" when the next claim of its type takes it, and its place in line else."""
     for type in TYPES:
         told = {id: queue.explain(id) for id in world.tasks if world.tasks[id].type == type}
-        later = deepcopy(world)
+        later = world.copy()
         found = claim.claim(later, NOBODY, [type], 1, None)
         ready = sorted(later.in_place("ready", type=type), key=lambda task: task.rank)
         line = [task.id for task in (ready if isinstance(found, claim.Nothing) else [*found, *ready])]
@@ -32,7 +30,7 @@ def compare_explanations(queue: Queue, world: World) -> None:
                 assert {task.id for task in one.waits_for} == _roots(later, id)
         assert {(one.reason, _ms(one.retry_after)) for one in told.values()} <= {_nothing(found)}
     said = queue.explain_agent(NOBODY, TYPES)
-    found = claim.claim(deepcopy(world), NOBODY, TYPES, 1, None)
+    found = claim.claim(world.copy(), NOBODY, TYPES, 1, None)
     assert (said.reason, _ms(said.retry_after)) == _nothing(found)
     assert said.task == (None if isinstance(found, claim.Nothing) else found[0].id)
 

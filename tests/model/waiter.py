@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from lokiredis import Queue, State, replies
@@ -42,7 +41,7 @@ class Waiter:
             self._ask()
         elif not self.held:
             # A lost lease is found when somebody asks; all else must have left a mark.
-            later = deepcopy(world)
+            later = world.copy()
             later.grace = later.now + 1
             found = claim.claim(later, AGENT, self.types, 1, None)
             assert isinstance(found, claim.Nothing), f"{found[0].id} can be claimed, but nothing wakes the waiter"

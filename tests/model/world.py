@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 #: Pending in three kinds (design section 3), then the other four states.
 PENDING = ("ready", "delayed", "blocked")
@@ -155,6 +156,10 @@ class World:
     grace: int = 0
     sequence: int = 0
     totals: dict[str, int] = field(default_factory=lambda: {"completed": 0, "failed": 0, "dead": 0})
+
+    def copy(self) -> World:
+        """One of its own, to try something on. deepcopy took a quarter of all the time of the histories."""
+        return cast("World", pickle.loads(pickle.dumps(self)))
 
     def task(self, id: str) -> ModelTask:
         if id not in self.tasks:
