@@ -148,8 +148,8 @@ class Queue(Executor):
         While the agent is held the endings count and no claim is given. After QueueUnavailable the same call tells what
         became of each ending, and with a *request* what it claimed. Raises InvalidTask, and then nothing was sent.
         """
-        given = steps.exchange(self.keys, agent, types, finished=finished, limit=limit, lease=lease, request=request)
-        return self._drive(given)
+        todo = steps.exchange(self.keys, agent, types, finished=finished, limit=limit, lease=lease, request=request)
+        return self._drive(todo)
 
     def enqueue_many(
         self, tasks: Iterable[NewTask | Mapping[str, Any]], *, request: str | None = None
@@ -381,8 +381,8 @@ class AsyncQueue(AsyncExecutor):
         request: str | None = None,
     ) -> Exchange:
         """As :meth:`Queue.exchange`."""
-        given = steps.exchange(self.keys, agent, types, finished=finished, limit=limit, lease=lease, request=request)
-        return await self._drive(given)
+        todo = steps.exchange(self.keys, agent, types, finished=finished, limit=limit, lease=lease, request=request)
+        return await self._drive_to_end(todo)
 
     async def enqueue_many(
         self, tasks: Iterable[NewTask | Mapping[str, Any]], *, request: str | None = None

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from lokiredis import AsyncQueue, Claim, Exchange, Heartbeat, NoClaim, Queue
+from lokiredis import AsyncQueue, Claim, Exchange, Finished, Heartbeat, NoClaim, Queue
 from lokiredis.commands import Command
 
+from ..lua.moves import REPORT
 from ..servers import Backend, RedisServer
 from .calling import NAME
 
@@ -84,6 +85,21 @@ def test_the_tasks_of_a_cancelled_call_are_handed_back(way: str, queue: Queue, b
     assert (counts["pending"], counts["in-progress"]) == (5, 0)
     assert [attempt.outcome for attempt in queue.get("t-0").attempts] == ["released"]
     assert queue.get("t-0").retries == 0
+
+
+def test_a_cancelled_exchange_of_several_calls(queue: Queue, backend: Backend) -> None:
+    """It is carried to its end: each ending counts, and what its last call claims is handed back."""
+    queue.enqueue_many({"type": TYPE, "payload": {"n": n}} for n in range(253))
+    finished = [Finished(claim, decision_report=REPORT) for claim in queue.claim_many("me", TYPE, 250)]
+
+    async def run() -> None:
+        async with backend.async_client() as redis, _Slow(redis, queue.name) as agent:
+            await _cancelled(agent.exchange("me", TYPE, finished=finished, limit=5), agent)
+            assert agent.sent == ["exchange"] * 4
+
+    asyncio.run(run())
+    counts = queue.counts()
+    assert (counts["completed"], counts["pending"], counts["in-progress"]) == (250, 3, 0)
 
 
 @each_way

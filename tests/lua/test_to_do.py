@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lokiredis import Finished
+from lokiredis import Finished, commands
 
 from ..clock import ClockedQueue
 from .moves import AGENT, REPORT, add, add_many, bury, done, drive_on, stored, take
@@ -20,7 +20,7 @@ def _end(queue: ClockedQueue, ids: list[str]) -> None:
     """Complete them all by one call, in this order."""
     claims = {claim.id: claim for claim in queue.claim_many(AGENT, "a", 1000)}
     ended = [Finished(claims[id], decision_report=REPORT) for id in ids]
-    queue.exchange(AGENT, (), finished=ended, limit=0)
+    queue.run(commands.exchange(queue.keys, AGENT, (), finished=ended, limit=0))
 
 
 def _met(queue: ClockedQueue) -> list[tuple[str, str]]:
