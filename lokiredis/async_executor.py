@@ -216,8 +216,9 @@ class AsyncExecutor(Client):
             # asyncio.run() cancels every task when it ends, this one too, in the middle of its call. Whether that had
             # come through or not, the same request has the same answer (design rule 9). One try, as somebody leaves.
             found = command.parse(await self._send(command)) if inner.cancelled() else inner.result()
-            undo = command.undo(found)
-            if undo is not None:
-                await self._answer(undo)
+            following = command.undo(found)
+            while following is not None:
+                found = await self._answer(following)
+                following = None if following.undo is None else following.undo(found)
         except (*FAILURES, LokiRedisError):
             pass  # the cancellation is what the caller gets; the tasks come back with the end of their leases

@@ -193,7 +193,7 @@ class Executor(Client):
         return loaded
 
     def _give_up(self, command: Command[Any] | None) -> None:
-        """After Ctrl-C: hand back what *command* claimed, for its caller does not know of it.
+        """After Ctrl-C: hand back what *command* claimed, unknown to its caller, and tell what is left to tell.
 
         Whether it had come through or not, the same request has the same answer (design rule 9). One try, on a new
         connection: when that fails, the tasks come back with the end of their leases. A second Ctrl-C ends it.
@@ -206,9 +206,10 @@ class Executor(Client):
         try:
             twin = short_twin(self.redis, command.keys[0])
             try:
-                undo = command.undo(command.parse(self._send_to(twin, command)))
-                if undo is not None:
-                    self._send_to(twin, undo)
+                following: Command[Any] | None = command
+                while following is not None:
+                    found = following.parse(self._send_to(twin, following))
+                    following = None if following.undo is None else following.undo(found)
             finally:
                 twin.connection_pool.disconnect()
         except (*FAILURES, LokiRedisError):

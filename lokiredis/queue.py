@@ -142,7 +142,7 @@ class Queue(Executor):
         lease: float | None = None,
         request: str | None = None,
     ) -> Exchange:
-        """End up to 1,000 claims and take up to *limit* new ones (0 takes none), in one round trip per 100 endings.
+        """End up to 1,000 claims and take up to *limit* new ones (0 takes none): a round trip per 100 endings or 8 MiB.
 
         Each ending gets its own Outcome or error. At most 900 are taken beside 100 endings: ask again for the rest.
         While the agent is held the endings count and no claim is given. After QueueUnavailable the same call tells what
@@ -154,7 +154,8 @@ class Queue(Executor):
     def enqueue_many(
         self, tasks: Iterable[NewTask | Mapping[str, Any]], *, request: str | None = None
     ) -> builtins.list[Enqueued]:
-        """Store many tasks, in any order of their dependencies; up to 1,000 tasks or 8 MiB are one atomic call.
+        """Store many tasks, in any order of their dependencies; up to 1,000 tasks, 4,000 dependencies
+        or 8 MiB are one atomic call.
 
         A larger plan is checked first and then stored in parts. Raises as enqueue, naming the index; then nothing of
         that part is stored. Dicts use the documented camelCase names.
@@ -382,7 +383,8 @@ class AsyncQueue(AsyncExecutor):
     ) -> Exchange:
         """As :meth:`Queue.exchange`."""
         todo = steps.exchange(self.keys, agent, types, finished=finished, limit=limit, lease=lease, request=request)
-        return await self._drive_to_end(todo)
+        # What is claimed with an id of the caller's own is kept: nothing is to be waited for.
+        return await (self._drive_to_end(todo) if request is None else self._drive(todo))
 
     async def enqueue_many(
         self, tasks: Iterable[NewTask | Mapping[str, Any]], *, request: str | None = None

@@ -216,15 +216,11 @@ def exchange(
     request: str | None,
 ) -> Steps[Exchange]:
     """End many claims, in as many calls as it takes, and claim with the last. Raises InvalidTask before the first."""
-    rest = arguments.endings(finished)
-    words, count = commands.words_that_fit(rest)
-    calls = []
-    while rest := rest[count:]:
-        calls.append(commands.exchange_words(keys, agent, (), words, limit=0))
-        words, count = commands.words_that_fit(rest)
+    *before, words = commands.in_calls(arguments.endings(finished))
+    calls = [commands.exchange_words(keys, agent, (), part, limit=0) for part in before]
     calls.append(commands.exchange_words(keys, agent, types, words, limit=limit, lease=lease, request=request))
     outcomes: list[Outcome | LokiRedisError] = []
-    for call in calls:
+    for call in commands.linked(calls):
         reply: Exchange = yield call
         outcomes += reply.outcomes
     return Exchange(outcomes, reply.claims)

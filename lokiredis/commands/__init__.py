@@ -2,7 +2,7 @@
 
 from .claiming import announce, claim_many, claim_once, heartbeat, heartbeat_many
 from .command import ClaimLike, Command, new_request
-from .ending import complete, exchange, exchange_words, fail, rate_limited, release, words_that_fit
+from .ending import complete, exchange, exchange_words, fail, in_calls, linked, rate_limited, release, words_that_fit
 from .enqueueing import Names, as_new_task, document, enqueue, enqueue_batch, key_of
 from .explaining import explain, explain_agent
 from .graphing import GraphPart, Way, graph
@@ -68,7 +68,9 @@ __all__ = [
     "heartbeat_many",
     "import_",
     "import_breakers",
+    "in_calls",
     "key_of",
+    "linked",
     "list_",
     "new_request",
     "pause",

@@ -37,7 +37,8 @@ class Command(Generic[T]):
     keys: Sequence[str]
     argv: Sequence[Any]
     parse: Callable[[Any], T]
-    #: What hands back the claims of this call's answer, None when it has none. For a call that claims.
+    #: What is to follow when its caller gives up: it hands back the claims of this call's answer, or tells the rest of
+    #: what the caller had to tell. None when there is nothing.
     undo: Callable[[T], Command[Any] | None] | None = None
     #: For how many seconds it is repeated while Redis is away, at most; the client's ``retry_for`` may be less.
     patience: float = math.inf

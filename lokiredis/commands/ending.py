@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .. import arguments, replies
@@ -143,6 +144,24 @@ def words_that_fit(endings: Sequence[Finished | Failed | Released], most: int = 
     return words, min(len(endings), most)
 
 
+def in_calls(endings: Sequence[Finished | Failed | Released]) -> Iterator[list[Any]]:
+    """The words of these endings, call by call: of one call at least."""
+    while True:
+        words, count = words_that_fit(endings)
+        yield words
+        endings = endings[count:]
+        if not endings:
+            return
+
+
+def linked(calls: Sequence[Command[Exchange]]) -> list[Command[Exchange]]:
+    """The same calls, so that who gives up in the middle still makes those that follow."""
+    found = [calls[-1]]
+    for call in reversed(calls[:-1]):
+        found.append(replace(call, undo=lambda _, rest=found[-1]: rest))  # type: ignore[misc]
+    return found[::-1]
+
+
 def exchange_words(
     keys: Keys,
     agent: str,
@@ -178,7 +197,7 @@ def hand_back(keys: Keys, /, agent: str, found: Claim | NoClaim | Sequence[Claim
         return None
     claims = [found] if isinstance(found, Claim) else found
     released = [Released(claim, reason="the call that claimed it was interrupted") for claim in claims]
-    return exchange(keys, agent, (), finished=released, limit=0)
+    return linked([exchange_words(keys, agent, (), words, limit=0) for words in in_calls(released)])[0]
 
 
 def _ending(ending: Finished | Failed | Released) -> list[Any]:

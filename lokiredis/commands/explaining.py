@@ -17,7 +17,7 @@ from .command import Command, build
 def explain(keys: Keys, /, id: str) -> Command[Explanation]:
     """Why this task runs or does not: its place in line, what it waits for, what stops its type. Raises TaskNotFound.
 
-    Up to 2,000 tasks are looked at for what it waits for in the end, and up to 30,000 names, or a MiB of them.
+    Up to 2,000 tasks, 1,000 in a row, are looked at for what it waits for in the end, and up to 30,000 names or a MiB.
     """
 
     def parse(reply: Any) -> Explanation:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from redis import Redis, RedisCluster
 
-from lokiredis import Claim, Queue, commands
+from lokiredis import Claim, Finished, Queue, State, commands
 from lokiredis.commands import Command
 
 from ..invariants import check
@@ -76,12 +76,16 @@ class _Interrupted(Queue):
     """A client that is interrupted as soon as an answer is there, as often as it is told to."""
 
     interruptions = 0
+    #: Answers that come through before.
+    skipped = 0
 
     def _send(self, command: Command[Any]) -> Any:
         answer = super()._send(command)
         if command.script.name in ("claim", "exchange") and self.interruptions:
-            self.interruptions -= 1
-            raise KeyboardInterrupt
+            self.skipped -= 1
+            if self.skipped < 0:
+                self.interruptions -= 1
+                raise KeyboardInterrupt
         return answer
 
 
@@ -101,6 +105,22 @@ def test_the_tasks_of_an_interrupted_call_are_handed_back(queue: Queue) -> None:
         counts = queue.counts()
         assert (counts["pending"], counts["in-progress"]) == (5, 0)
     assert queue.get("t-0").attempts[-1].outcome == "released"
+    agent.close()
+
+
+def test_an_interrupted_exchange_of_several_calls_tells_all(queue: Queue) -> None:
+    """Each of its endings counts, wherever it was interrupted, and what it claimed is handed back, in calls of 100."""
+    agent = _Interrupted(queue.redis, queue.name)
+    for skipped in range(3):
+        queue.enqueue_many({"type": TYPE, "payload": {"round": skipped, "n": n}} for n in range(500))
+        claims = queue.claim_many("me", TYPE, 250)
+        finished = [Finished(claim, decision_report={"why": "a test"}) for claim in claims]
+        agent.skipped, agent.interruptions = skipped, 1
+        with pytest.raises(KeyboardInterrupt):
+            agent.exchange("me", TYPE, finished=finished, limit=250)
+        assert {queue.get(claim.id).state for claim in claims} == {State.COMPLETED}
+        counts = queue.counts()
+        assert (counts["in-progress"], counts["pending"]) == (0, 250 * (skipped + 1))
     agent.close()
 
 
