@@ -217,8 +217,8 @@ def exchange(
 ) -> Steps[Exchange]:
     """End many claims, in as many calls as it takes, and claim with the last. Raises InvalidTask before the first."""
     *before, words = commands.in_calls(arguments.endings(finished))
-    calls = [commands.exchange_words(keys, agent, (), part, limit=0) for part in before]
-    calls.append(commands.exchange_words(keys, agent, types, words, limit=limit, lease=lease, request=request))
+    calls = [commands.exchange(keys, agent, (), part, limit=0) for part in before]
+    calls.append(commands.exchange(keys, agent, types, words, limit=limit, lease=lease, request=request))
     outcomes: list[Outcome | LokiRedisError] = []
     for call in commands.linked(calls):
         reply: Exchange = yield call

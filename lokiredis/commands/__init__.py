@@ -2,7 +2,7 @@
 
 from .claiming import announce, claim_many, claim_once, heartbeat, heartbeat_many
 from .command import ClaimLike, Command, new_request
-from .ending import complete, exchange, exchange_words, fail, in_calls, linked, rate_limited, release, words_that_fit
+from .ending import complete, exchange, fail, in_calls, linked, rate_limited, release, words_that_fit
 from .enqueueing import Names, as_new_task, document, enqueue, enqueue_batch, key_of
 from .explaining import explain, explain_agent
 from .graphing import GraphPart, Way, graph
@@ -58,7 +58,6 @@ __all__ = [
     "enqueue_batch",
     "escalate_dead",
     "exchange",
-    "exchange_words",
     "explain",
     "explain_agent",
     "fail",

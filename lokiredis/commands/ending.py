@@ -114,34 +114,45 @@ def exchange(
     /,
     agent: str,
     types: str | Iterable[str],
+    words: Sequence[Any] = (),
     *,
-    finished: Iterable[Finished | Failed | Released] = (),
-    limit: int = 1,
+    limit: int,
     lease: float | None = None,
     request: str | None = None,
 ) -> Command[Exchange]:
-    """One call of :meth:`Queue.exchange`: 1,000 endings and claims together, save that 100 may always be taken.
+    """One call of :meth:`Queue.exchange`, with the *words* of its endings (:func:`in_calls`).
 
-    It takes at most 8 MiB of results, errors and reasons: more raises InvalidTask, and nothing is sent.
+    The engine takes 1,000 endings and claims together, save that 100 claims may always be taken.
     """
-    endings = arguments.endings(finished)
-    words, count = words_that_fit(endings, len(endings))
-    if count < len(endings):
-        raise InvalidTask("one call takes at most 8 MiB", field="finished")
-    return exchange_words(keys, agent, types, words, limit=limit, lease=lease, request=request)
+    names = arguments.task_types(types)
+    if arguments.limit(limit, 0) and not names:
+        raise InvalidTask("a claim names 1 to 100 types", field="types")
+    return build(
+        "exchange",
+        keys,
+        replies.exchange,
+        words,
+        agent=arguments.agent(agent),
+        host=host_name(),
+        request=scoped_request(request, "exchange", agent, *sorted(names)),
+        limit=arguments.limit(limit, 0),
+        lease=arguments.lease_ms(lease),
+        wanted=" ".join(names),
+        undo=(lambda found: hand_back(keys, agent, found.claims)) if request is None else None,
+    )
 
 
-def words_that_fit(endings: Sequence[Finished | Failed | Released], most: int = MOST_ENDINGS) -> tuple[list[Any], int]:
+def words_that_fit(endings: Sequence[Finished | Failed | Released]) -> tuple[list[Any], int]:
     """The words of the first endings, of as many as one call is sent, and how many these are: one at least."""
     words: list[Any] = []
     size = 0
-    for count, ending in enumerate(endings[:most]):
+    for count, ending in enumerate(endings[:MOST_ENDINGS]):
         found = _ending(ending)
         size += len(found[3] if found[0] == "fail" else found[4])
         if size > arguments.MOST_BYTES and count:
             return words, count
         words += found
-    return words, min(len(endings), most)
+    return words, min(len(endings), MOST_ENDINGS)
 
 
 def in_calls(endings: Sequence[Finished | Failed | Released]) -> Iterator[list[Any]]:
@@ -162,42 +173,13 @@ def linked(calls: Sequence[Command[Exchange]]) -> list[Command[Exchange]]:
     return found[::-1]
 
 
-def exchange_words(
-    keys: Keys,
-    agent: str,
-    types: str | Iterable[str],
-    words: Sequence[Any],
-    *,
-    limit: int,
-    lease: float | None = None,
-    request: str | None = None,
-) -> Command[Exchange]:
-    """As :func:`exchange`, with the words of its endings."""
-    names = arguments.task_types(types)
-    if arguments.limit(limit, 0) and not names:
-        raise InvalidTask("a claim names 1 to 100 types", field="types")
-    return build(
-        "exchange",
-        keys,
-        replies.exchange,
-        words,
-        agent=arguments.agent(agent),
-        host=host_name(),
-        request=scoped_request(request, "exchange", agent, *sorted(names)),
-        limit=arguments.limit(limit, 0),
-        lease=arguments.lease_ms(lease),
-        wanted=" ".join(names),
-        undo=(lambda found: hand_back(keys, agent, found.claims)) if request is None else None,
-    )
-
-
 def hand_back(keys: Keys, /, agent: str, found: Claim | NoClaim | Sequence[Claim]) -> Command[Exchange] | None:
     """Release what was found for an agent that does not know of it; None when that is nothing."""
     if isinstance(found, NoClaim) or not found:
         return None
     claims = [found] if isinstance(found, Claim) else found
     released = [Released(claim, reason="the call that claimed it was interrupted") for claim in claims]
-    return linked([exchange_words(keys, agent, (), words, limit=0) for words in in_calls(released)])[0]
+    return linked([exchange(keys, agent, (), words, limit=0) for words in in_calls(released)])[0]
 
 
 def _ending(ending: Finished | Failed | Released) -> list[Any]:

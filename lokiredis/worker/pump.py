@@ -256,7 +256,7 @@ class Pump:
                 words, count = commands.words_that_fit([ending for _, ending in call.endings])
                 if count < len(call.endings):
                     self._put_back(call, count)
-                command = commands.exchange_words(
+                command = commands.exchange(
                     self._queue.keys, self._agent, self._types, words, limit=call.limit, lease=self._lease
                 )
                 call.command = replace(command, patience=PATIENCE) if call.limit else command

@@ -218,4 +218,4 @@ def test_what_has_an_id_of_the_callers_own_is_kept(queue: Queue) -> None:
     """Its caller asks for it again by that id, and must not get a claim that was handed back meanwhile."""
     assert commands.claim_once(queue.keys, "agent", "build").undo is not None
     assert commands.claim_once(queue.keys, "agent", "build", request="job7").undo is None
-    assert commands.exchange(queue.keys, "agent", "build", finished=[], request="job7").undo is None
+    assert commands.exchange(queue.keys, "agent", "build", limit=1, request="job7").undo is None

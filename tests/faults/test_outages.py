@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 from redis.exceptions import ResponseError
 
-from lokiredis import Heartbeat, NoClaim, Queue, QueueUnavailable, State
+from lokiredis import Finished, Heartbeat, NoClaim, Outcome, Queue, QueueUnavailable, State
 from lokiredis.connect import connect
 
 from ..clock import Clock, ClockedQueue
@@ -337,3 +337,45 @@ def test_claims_may_be_finished_after_a_long_outage(server7: RedisServer) -> Non
         assert not q.claim("other", "build")
         assert q.complete(claim, decision_report=_REPORT).state is State.COMPLETED
         check(redis, name)
+
+
+@both
+@pytest.mark.parametrize("cut", ["lost replies", "kill -9"])
+def test_an_exchange_of_several_calls_is_cut_in_two(client: str, cut: str, program: Path) -> None:
+    """After the second of three calls: repeated, by the client or by the caller, each ending counts once."""
+    calls = 0
+
+    def lose(exchange: Exchange) -> bool:
+        nonlocal calls
+        if exchange.command not in ("FCALL", "EVALSHA"):
+            return False
+        calls += 1
+        if cut == "kill -9" and calls == 2:
+            server.kill()
+        return calls == 2 if cut == "kill -9" else calls % 2 == 0
+
+    with RedisServer(program, tcp=True, appendonly=True, appendfsync="always") as server:
+        near = Queue.from_url(server.url, NAME)
+        near.enqueue_many([{"id": f"t-{n}", "type": "build", "payload": {"n": n}} for n in range(253)])
+        held = near.claim_many("agent-1", "build", 250)
+        ended = [Finished(claim, decision_report=_REPORT) for claim in held]
+        near.load_scripts()
+        with LossyProxy(server.address, drop=lose) as proxy, caller(client, proxy.url, retry_for=1) as agent:
+
+            def exchange() -> Any:
+                return agent.call(lambda q: q.exchange("agent-1", "build", finished=ended, limit=5, request="job7"))
+
+            if cut == "kill -9":
+                with pytest.raises(QueueUnavailable):
+                    exchange()
+                server.restart()
+                assert near.counts()["completed"] == 200
+            reply = exchange()
+            assert [type(outcome) for outcome in reply.outcomes] == [Outcome] * 250
+            assert [claim.id for claim in reply.claims] == ["t-250", "t-251", "t-252"]
+            assert [claim.id for claim in exchange().claims] == ["t-250", "t-251", "t-252"]
+        stats = near.stats()
+        assert (stats.totals["completed"], stats.counts["in-progress"]) == (250, 3)
+        assert calls > 6
+        check(near.redis, NAME)
+        near.close()

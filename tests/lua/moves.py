@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from lokiredis import Claim, NewTask, NoClaim, Outcome, Queue, Task
+from lokiredis import Claim, Failed, Finished, NewTask, NoClaim, Outcome, Queue, Released, Task, commands
 from lokiredis.commands import Command
 from lokiredis.models import from_epoch
 from lokiredis.scripts import load
@@ -33,6 +34,11 @@ def refused(queue: Queue, types: str | list[str] = "a", agent: str = AGENT) -> N
 def done(queue: Queue, claim: Claim) -> Outcome:
     """Completed as it should be."""
     return queue.complete(claim, output="ok", decision_report=REPORT)
+
+
+def in_one_call(endings: Sequence[Finished | Failed | Released]) -> list[Any]:
+    """The words of all these endings, for a call of more than the client would send."""
+    return [word for words in commands.in_calls(endings) for word in words]
 
 
 def add(queue: Queue, id: str, type: str = "a", **fields: Any) -> str:

@@ -21,7 +21,22 @@ from lokiredis import (
 
 from ..clock import Clock, ClockedAsyncQueue, ClockedQueue
 from ..servers import Backend
-from .moves import AGENT, REPORT, add, add_many, bury, drive_on, marks, moment, places, raw, refused, stored, take
+from .moves import (
+    AGENT,
+    REPORT,
+    add,
+    add_many,
+    bury,
+    drive_on,
+    in_one_call,
+    marks,
+    moment,
+    places,
+    raw,
+    refused,
+    stored,
+    take,
+)
 
 
 def test_all_endings_and_new_claims(clocked: ClockedQueue) -> None:
@@ -215,8 +230,6 @@ def test_more_than_one_call_takes(clocked: ClockedQueue) -> None:
     claims = [take(clocked) for _ in add_many(clocked, 9)]
     add(clocked, "next", dependencies=["x0", "x8"])
     ended = [Finished(claim, "x" * 1_000_000, decision_report=REPORT) for claim in claims]
-    with pytest.raises(InvalidTask, match="one call takes at most 8 MiB"):
-        commands.exchange(clocked.keys, AGENT, [], finished=ended, limit=0)
     reply = clocked.exchange(AGENT, "a", finished=ended)
     assert [outcome.state for outcome in reply.outcomes if isinstance(outcome, Outcome)] == [State.COMPLETED] * 9
     assert [claim.id for claim in reply.claims] == ["next"]
@@ -284,7 +297,7 @@ def test_a_thousand_endings(clocked: ClockedQueue) -> None:
     )
     claims = clocked.claim_many(AGENT, "a", 1000)
     finished = [Finished(c, decision_report=REPORT) for c in claims]
-    reply = clocked.run(commands.exchange(clocked.keys, AGENT, "b", finished=finished, limit=1))
+    reply = clocked.run(commands.exchange(clocked.keys, AGENT, "b", in_one_call(finished), limit=1))
     assert all(isinstance(outcome, Outcome) for outcome in reply.outcomes)
     drive_on(clocked)
     assert clocked.stats().types["b"].ready + len(reply.claims) == 1000
@@ -328,7 +341,7 @@ def test_endings_and_claims_are_a_thousand_together(clocked: ClockedQueue, ended
     add_many(clocked, 1000, "z")
     claims = clocked.claim_many(AGENT, "a", ended) if ended else []
     finished = [Finished(c, decision_report=REPORT) for c in claims]
-    reply = clocked.run(commands.exchange(clocked.keys, AGENT, "a", finished=finished, limit=1000))
+    reply = clocked.run(commands.exchange(clocked.keys, AGENT, "a", in_one_call(finished), limit=1000))
     assert (len(reply.outcomes), len(reply.claims)) == (ended, given)
     rest = clocked.exchange(AGENT, "a", limit=1000)
     assert len(rest.claims) == min(1000, 2000 - ended - given)

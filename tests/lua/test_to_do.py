@@ -7,7 +7,7 @@ import pytest
 from lokiredis import Finished, commands
 
 from ..clock import ClockedQueue
-from .moves import AGENT, REPORT, add, add_many, bury, done, drive_on, stored, take
+from .moves import AGENT, REPORT, add, add_many, bury, done, drive_on, in_one_call, stored, take
 
 
 def _sets(queue: ClockedQueue) -> set[str]:
@@ -20,7 +20,7 @@ def _end(queue: ClockedQueue, ids: list[str]) -> None:
     """Complete them all by one call, in this order."""
     claims = {claim.id: claim for claim in queue.claim_many(AGENT, "a", 1000)}
     ended = [Finished(claims[id], decision_report=REPORT) for id in ids]
-    queue.run(commands.exchange(queue.keys, AGENT, (), finished=ended, limit=0))
+    queue.run(commands.exchange(queue.keys, AGENT, (), in_one_call(ended), limit=0))
 
 
 def _met(queue: ClockedQueue) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from lokiredis.models import Claim, Enqueued, Failed, Finished, NoClaim, Outcome
 
 from .. import invariants
 from ..clock import START, Clock, ClockedQueue
+from ..lua.moves import in_one_call
 from . import claim, endings, enqueue
 from .compare import claim_order, compare_stats, compare_tasks, ms
 from .explained import compare_explanations
@@ -191,7 +192,7 @@ class Driver(RuleBasedStateMachine):
         """An exchange: all endings, then a claim."""
         held = [self.pick(ending.pick) for ending in ends]
         finished = [_as_part(c, ending) for c, ending in zip(held, ends, strict=True)]
-        command = commands.exchange(self.keys, agent, types, finished=finished, limit=limit, lease=lease)
+        command = commands.exchange(self.keys, agent, types, in_one_call(finished), limit=limit, lease=lease)
         got = self.queue.run(command)
         completed: list[tuple[str, str]] = []
         want = []
